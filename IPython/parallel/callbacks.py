@@ -1,0 +1,113 @@
+"""Done-callbacks: each exactly once, in order, and never on a thread that others wait for.
+
+A callback may submit, and may wait for another future. So it must run neither on the thread that receives messages
+nor on the one that settles futures: it runs on a thread that does nothing else.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from . import task_states
+
+_OVER = (task_states.CANCELLED, task_states.CANCELLED_AND_NOTIFIED, task_states.FINISHED)
+
+# Where the standard library logs a callback that raises.
+_logger = logging.getLogger("concurrent.futures")
+
+_jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+_starting = threading.Lock()
+_thread: threading.Thread | None = None
+
+
+def post(job: Callable[[], None]) -> None:
+    """Run `job` on the callbacks' thread, after those posted before. Any thread; never blocks."""
+    _jobs.put(job)
+    if _thread is None or not _thread.is_alive():
+        _start()
+
+
+def _start() -> None:
+    global _thread
+    with _starting:
+        if _thread is None or not _thread.is_alive():
+            # A daemon: what a callback waits for may never come, and must not keep the interpreter from ending.
+            _thread = threading.Thread(target=_run, name="IPython.parallel callbacks", daemon=True)
+            _thread.start()
+
+
+def _run() -> None:
+    while True:
+        try:
+            _jobs.get()()
+        except Exception:  # a job logs its callbacks' errors; this would be an error of ours
+            _logger.exception("running callbacks failed")
+
+
+def drain(timeout: float | None = None) -> bool:
+    """Wait until what has been posted so far has run; False if `timeout` seconds were not enough."""
+    if _thread is None or threading.current_thread() is _thread:
+        return True
+    done = threading.Event()
+    post(done.set)
+    return done.wait(timeout)
+
+
+class CallbackQueue:
+    """The callbacks of a future that is settled on a thread that must not run them; a mixin before ``Future``.
+
+    Between the moment the future is done and the moment its callbacks have run, new ones queue up behind them.
+    """
+
+    _callbacks_pending = False
+
+    def add_done_callback(self: Any, fn: Callable[[Any], object]) -> None:
+        """Call ``fn(self)`` when the call is done or cancelled.
+
+        Each callback is called exactly once, in the order added; one that raises is logged (logger
+        ``concurrent.futures``). On the callbacks' thread, or at once on this one if all is over already.
+        It may submit and may wait for other futures. Source: PEP 3148.
+
+        Parameters
+        ----------
+        fn : callable
+            Gets this future as its only argument.
+        """
+        with self._condition:
+            if self._state not in _OVER:
+                self._done_callbacks.append(fn)
+                return
+            later = self._callbacks_pending
+        if later:
+            post(lambda: call(fn, self))
+        else:
+            call(fn, self)
+
+    def _invoke_callbacks(self: Any) -> None:
+        """Called by ``Future`` once the state is set: hand the callbacks over instead of running them here."""
+        with self._condition:
+            if not self._done_callbacks:
+                return
+            self._callbacks_pending = True
+        post(self._run_callbacks)
+
+    def _run_callbacks(self: Any) -> None:
+        for fn in self._done_callbacks:
+            call(fn, self)
+        with self._condition:
+            self._callbacks_pending = False
+
+
+def call(fn: Callable[[Any], object], future: Future[Any]) -> None:
+    """Call a done-callback; what it raises is logged, as the standard library does it."""
+    try:
+        fn(future)
+    except Exception:
+        _logger.exception("exception calling callback for %r", future)

@@ -1,0 +1,503 @@
+"""Run groups of calls on an engine: each call gets exactly one outcome, whatever it does.
+
+Travels to the engine by value: standard library and cloudpickle only; the rest is the engine's own.
+
+A group runs on the engine's main thread, call after call. One other thread, the watchdog, sleeps beside it: when a
+group overruns its time, the watchdog reports what is finished and gives back what has not begun, and the engine
+enters a new *epoch*. Groups that were sent in an older epoch are given back whole when they are reached. The
+client, told the new epoch, may therefore count on it that whatever it had queued behind the slow group never ran
+and never will: it can go to an idle engine at once. Taking a call from the group is one `deque.popleft`, which
+is atomic: main thread and watchdog can both do it, and no call is run and given back.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import pickle
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from . import namespaces, remote_errors, shipping
+
+# Functions kept here; the client resends one that is no longer there.
+FUNCTIONS_KEPT = 512
+# Results up to this many bytes travel inside the report, larger ones in a frame of their own.
+INLINE = 64 * 1024
+
+# Frames of ours are no part of a call's traceback.
+_OWN_FRAMES = "<" + __name__.rpartition(".")[0]
+
+OK, ERROR, MISSING = "ok", "error", "missing"
+
+
+class _Captured(io.TextIOBase):
+    """Stands for ``sys.stdout`` or ``sys.stderr`` while calls run; what is written belongs to the call that runs."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.texts: list[str] = []
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self.texts.append(text)
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._stream.fileno()  # type: ignore[no-any-return]
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    @property
+    def errors(self) -> str:  # type: ignore[override]
+        return getattr(self._stream, "errors", None) or "strict"
+
+    @property
+    def buffer(self) -> Any:
+        return _CapturedBytes(self)
+
+    def take(self) -> str:
+        texts, self.texts = self.texts, []
+        return "".join(texts)
+
+
+class _CapturedBytes(io.RawIOBase):
+    """``sys.stdout.buffer`` of a captured stream."""
+
+    def __init__(self, text: _Captured) -> None:
+        self._text = text
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._text.write(bytes(data).decode(self._text.encoding, "replace"))
+        return len(data)
+
+
+class Output:
+    """What the running call prints and displays.
+
+    Parameters
+    ----------
+    display_publisher : object or None
+        IPython's, whose hooks let displayed outputs be kept with the call instead of being sent away.
+    """
+
+    def __init__(self, display_publisher: Any = None) -> None:
+        self._publisher = display_publisher
+        self._displayed: list[dict[str, Any]] = []
+
+    @contextlib.contextmanager
+    def capture(self) -> Iterator[None]:
+        """Take over the standard streams for a group. Threads that outlive a call write to the call then running."""
+        before = sys.stdout, sys.stderr
+        self._out, self._err = _Captured(before[0]), _Captured(before[1])
+        sys.stdout, sys.stderr = self._out, self._err
+        hooked = hasattr(self._publisher, "register_hook")
+        if hooked:
+            self._publisher.register_hook(self._keep_display)
+        try:
+            yield
+        finally:
+            if hooked:
+                self._publisher.unregister_hook(self._keep_display)
+            # Whoever replaced the streams on purpose (a logging set-up, say) keeps the replacement.
+            if sys.stdout is self._out:
+                sys.stdout = before[0]
+            if sys.stderr is self._err:
+                sys.stderr = before[1]
+
+    def _keep_display(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        if message["header"]["msg_type"] != "display_data":
+            return message
+        self._displayed.append(message["content"])
+        return None
+
+    def take(self) -> tuple[str, str, list[dict[str, Any]]] | None:
+        """What was written since the last time, None for nothing, as for most calls."""
+        if not (self._out.texts or self._err.texts or self._displayed):
+            return None
+        displayed, self._displayed = self._displayed, []
+        return self._out.take(), self._err.take(), displayed
+
+
+class Group:
+    """The calls of one message while they run.
+
+    Parameters
+    ----------
+    header : dict
+        What the client sent; the client's `transport.header_of` has the layout.
+    frames : list of buffers
+        The payloads too large for the header.
+    """
+
+    def __init__(self, header: dict[str, Any], frames: list[Any]) -> None:
+        self.header = header
+        self.frames = frames
+        self.waiting = deque(header["calls"])
+        self.outcomes: list[tuple[Any, ...]] = []
+        self.returned: list[int] = []
+        self.large: list[bytes] = []
+
+    def give_back(self) -> None:
+        """Take from the group what has not begun. Any thread."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self.returned.append(self.waiting.popleft()[0])
+
+    def report(self, epoch: int) -> list[bytes]:
+        outcomes, returned = list(self.outcomes), list(self.returned)
+        head = {"epoch": epoch, "outcomes": outcomes, "returned": returned, "pid": os.getpid()}
+        return [pickle.dumps(head, pickle.HIGHEST_PROTOCOL), *self.large]
+
+
+class _Watchdog(threading.Thread):
+    """Sleeps beside the running group, and lets it overrun when its time is up."""
+
+    def __init__(self, overrun: Callable[[Group], None]) -> None:
+        super().__init__(name="IPython.parallel watchdog", daemon=True)
+        self._overrun = overrun
+        self._changed = threading.Condition()
+        self._group: Group | None = None
+        self._deadline = 0.0
+
+    @contextlib.contextmanager
+    def watching(self, group: Group, seconds: float) -> Iterator[None]:
+        with self._changed:
+            self._group, self._deadline = group, time.monotonic() + seconds
+            self._changed.notify()
+        try:
+            yield
+        finally:
+            # Taking the lock waits for an overrun that has begun, so that the final report comes after it.
+            with self._changed:
+                self._group = None
+
+    def run(self) -> None:
+        with self._changed:
+            while True:
+                if self._group is None:
+                    self._changed.wait()
+                elif (left := self._deadline - time.monotonic()) > 0:
+                    self._changed.wait(left)
+                else:
+                    group, self._group = self._group, None
+                    self._overrun(group)
+
+
+class Runner:
+    """What an engine keeps between groups.
+
+    Parameters
+    ----------
+    engine : dict
+        ``engine_id``, ``engine_uuid``, ``host``: who this is, for errors.
+    publish : callable
+        Sends a report while its group still runs; called on the watchdog's thread.
+    user_ns, hidden : dict
+        The engine user's namespace, and the names in it that IPython itself keeps there.
+    output : Output
+    """
+
+    def __init__(
+        self,
+        engine: dict[str, Any],
+        publish: Callable[[list[bytes]], None],
+        user_ns: dict[str, Any],
+        hidden: dict[str, Any],
+        output: Output,
+    ) -> None:
+        self._engine = engine
+        self._publish = publish
+        self._user_ns = user_ns
+        self._hidden = hidden
+        self._output = output
+        self._functions: OrderedDict[bytes, Any] = OrderedDict()
+        self._set_up: dict[str, dict[str, Any] | None] = {}
+        self._epochs: dict[str, int] = {}
+        self._watchdog: _Watchdog | None = None
+        self._mapped: tuple[bytes, Any] | None = None
+
+    def run_group(self, frames: list[Any]) -> list[bytes]:
+        """Run the calls in `frames`; the report, as frames. On the engine's main thread."""
+        header = pickle.loads(frames[0])
+        group = Group(header, frames)
+        client = header["client"]
+        if header["epoch"] < self._epochs.setdefault(client, 0):
+            group.give_back()
+            return group.report(self._epochs[client])
+        with self._watch(group, header["seconds"]), self._output.capture(), outside_event_loop():
+            self._run(group)
+        return group.report(self._epochs[client])
+
+    def _watch(self, group: Group, seconds: float) -> contextlib.AbstractContextManager[None]:
+        # A fork in a call leaves no thread in the child; the child has no group to watch either.
+        if self._watchdog is None:
+            self._watchdog = _Watchdog(self._overrun)
+            self._watchdog.start()
+        return self._watchdog.watching(group, seconds)
+
+    def _overrun(self, group: Group) -> None:
+        self._epochs[group.header["client"]] += 1
+        group.give_back()
+        try:
+            self._publish(group.report(self._epochs[group.header["client"]]))
+        except Exception:
+            # The final report says the same again; this one was only to be early.
+            traceback.print_exc(file=sys.__stderr__)
+
+    def _run(self, group: Group) -> None:
+        self._overlay()
+        self._load_functions(group.header["functions"])
+        broken = self._set_up_once(group.header["setup"])
+        while True:
+            try:
+                call = group.waiting.popleft()
+            except IndexError:
+                return
+            group.outcomes.append(self._run_call(group, broken, *call))
+
+    def _overlay(self) -> None:
+        namespaces.overlay_all(dict(namespaces.user_names(self._user_ns, self._hidden)))
+
+    def _load_functions(self, functions: list[tuple[bytes, bytes]]) -> None:
+        for key, data in functions:
+            self._functions[key] = _Unloaded(data)
+        while len(self._functions) > FUNCTIONS_KEPT:
+            self._functions.popitem(last=False)
+
+    def _set_up_once(self, setup: tuple[str, bytes] | None) -> dict[str, Any] | None:
+        """Run a pool's initializer before its first call here; the packed error for all its calls if that fails."""
+        if setup is None:
+            return None
+        token, payload = setup
+        if token not in self._set_up:
+            try:
+                function, args = pickle.loads(payload)
+                function(*args)
+                self._set_up[token] = None
+            except BaseException as error:
+                self._set_up[token] = self._pack(error, "initializer")
+        return self._set_up[token]
+
+    def _run_call(
+        self, group: Group, broken: dict[str, Any] | None, serial: int, key: bytes | None, payload: Any, name: str
+    ) -> tuple[Any, ...]:
+        """Run one call; its outcome: serial, status, payload, started, completed, output."""
+        started = time.time()
+        try:
+            if broken is not None:
+                status, data = ERROR, pickle.dumps(dict(broken, setup=True))
+            elif key is not None and key not in self._functions:
+                status, data = MISSING, b""
+            else:
+                status, data = OK, self._call(key, group.frames[payload] if isinstance(payload, int) else payload)
+        except BaseException as error:
+            status, data = ERROR, pickle.dumps(self._pack(error, name))
+        if len(data) > INLINE:
+            group.large.append(data)
+            data = len(group.large)
+        return serial, status, data, started, max(started, time.time()), self._output.take()
+
+    def _call(self, key: bytes | None, payload: Any) -> bytes:
+        if key is None:
+            function, args, kwargs = pickle.loads(payload)
+        else:
+            args, kwargs = pickle.loads(payload)
+            function = self._function(key)
+        return shipping.dumps(function(*args, **kwargs))
+
+    def _function(self, key: bytes) -> Any:
+        function = self._functions[key]
+        if type(function) is _Unloaded:
+            function = self._functions[key] = pickle.loads(function.data)
+        self._functions.move_to_end(key)
+        return function
+
+    def run_one(self, payload: bytes) -> _Packed:
+        """Run a call that has a message of its own. On the engine's main thread; its output goes the stock way."""
+        self._overlay()
+
+        def call() -> _Packed:
+            function, args, kwargs = pickle.loads(payload)
+            args = [self._resolve(arg) for arg in args]
+            return _Packed(shipping.dumps(function(*args, **{k: self._resolve(v) for k, v in kwargs.items()})))
+
+        return self._carrying_errors(call)
+
+    def run_mapped(self, payload: bytes, args: tuple[Any, ...]) -> Any:
+        self._overlay()
+        if self._mapped is None or self._mapped[0] != payload:
+            self._mapped = payload, pickle.loads(payload)
+        try:
+            with outside_event_loop():
+                return self._mapped[1](*args)
+        except BaseException as error:
+            return MapError(self._pack(error, "map"))
+
+    def run_stock(self, buffers: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def call() -> Any:
+            from ipyparallel.serialize import deserialize_object
+
+            function, _ = deserialize_object(buffers, self._user_ns)
+            return function(*args, **kwargs)
+
+        return self._carrying_errors(call)
+
+    def _resolve(self, argument: Any) -> Any:
+        """What a `Reference` argument refers to in the engine's namespace; anything else as it is."""
+        from ipyparallel.serialize import Reference
+
+        return argument.get_object(self._user_ns) if isinstance(argument, Reference) else argument
+
+    def _carrying_errors(self, call: Callable[[], Any]) -> Any:
+        """The value of `call()`; an error leaves in a form that the kernel reports and the client finds again."""
+        try:
+            with outside_event_loop():
+                return call()
+        except BaseException as error:
+            raise remote_failure(error, self._pack(error, "apply")) from None
+
+    def _pack(self, error: BaseException, call: str) -> dict[str, Any]:
+        packed = remote_errors.pack_exception(error, shipping.dumps, own_frames=_OWN_FRAMES)
+        return {"error": packed, "engine": dict(self._engine, method="apply", call=call)}
+
+
+class _Unloaded:
+    """A function that arrived and was not needed yet: an error in loading it belongs to the call that uses it."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+@contextlib.contextmanager
+def outside_event_loop() -> Iterator[None]:
+    """Let calls run an event loop of their own: the engine's main thread is inside the kernel's."""
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        yield
+        return
+    swap = getattr(asyncio.tasks, "_swap_current_task", None)
+    task = swap(loop, None) if swap is not None else None
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
+        if swap is not None:
+            swap(loop, task)
+
+
+def remote_failure(error: BaseException, packed: dict[str, Any]) -> Exception:
+    """An exception the kernel can report as if it were `error`, with `packed` in its last traceback line.
+
+    The kernel sends an error as a name, a text and traceback lines, and nothing else; the client takes the packed
+    exception out of the lines again (`carried_errors`).
+    """
+    first = packed["error"]["exceptions"][0]
+    text = first["message"]
+    lines = [*first.get("traceback", text).splitlines(), FAILURE_MARK + pickle.dumps(packed).hex()]
+
+    def render(self: Exception) -> list[str]:
+        return lines
+
+    members = {"_render_traceback_": render, "__str__": lambda self: text, "__module__": type(error).__module__}
+    return type(type(error).__name__, (Exception,), members)(text)
+
+
+FAILURE_MARK = "\x00IPython.parallel:"
+
+_runner: Runner | None = None
+
+
+def runner() -> Runner:
+    """The runner of the engine this process is."""
+    global _runner
+    if _runner is None:
+        _runner = _engine_runner()
+    return _runner
+
+
+def _engine_runner() -> Runner:
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    kernel = shell.kernel
+    engine = {"engine_id": kernel.engine_id, "engine_uuid": kernel.ident, "host": socket.gethostname()}
+
+    def publish(frames: list[bytes]) -> None:
+        shell.data_pub.publish_data({"report": frames})
+
+    return Runner(engine, publish, shell.user_ns, shell.user_ns_hidden, Output(shell.display_pub))
+
+
+class MapError:
+    """Stands among a chunk's results for a call that failed; unpickles as the exception itself."""
+
+    def __init__(self, packed: dict[str, Any]) -> None:
+        self._packed = packed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuild, (self._packed,)
+
+
+def rebuild(packed: dict[str, Any]) -> Any:
+    """The exception that was packed, at the client, which sets `rebuilder`; anywhere else what was packed."""
+    return packed if rebuilder is None else rebuilder(packed)
+
+
+rebuilder: Callable[[dict[str, Any]], BaseException] | None = None
+
+
+def run_group(*frames: Any) -> list[bytes]:
+    return runner().run_group(list(frames))
+
+
+class _Packed:
+    """A value as the client will unpickle it: pickled by `shipping`, whatever the kernel pickles with."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickle.loads, (self._data,)
+
+
+def single_call(payload: bytes) -> Callable[[], _Packed]:
+    """A call, pickled with its arguments, that has a message of its own."""
+    return lambda: runner().run_one(payload)
+
+
+def mapped_calls(payload: bytes) -> Callable[[tuple[Any, ...]], Any]:
+    """A function that takes its arguments as a tuple, and whose errors are results: one must not lose a chunk."""
+    return lambda args: runner().run_mapped(payload, args)
+
+
+def carrying_errors(buffers: list[Any]) -> Callable[..., Any]:
+    """A function as the kernel's ``apply`` would run it, in the user's namespace, whose error keeps its type."""
+    return lambda *args, **kwargs: runner().run_stock(buffers, args, kwargs)
+
+
+def prepare(directories: list[str]) -> None:
+    """Let the engine import what lies beside the caller's code, where it has those directories."""
+    sys.path.extend(path for path in directories if path not in sys.path and os.path.isdir(path))

@@ -1,0 +1,59 @@
+"""ipyparallel's AsyncMapResult, whose chunks are messages, as the iterator PEP 3148 wants: what the patch puts on it."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import Future, as_completed
+from typing import Any
+
+from ipyparallel import AsyncMapResult
+from ipyparallel.error import RemoteError, collect_exceptions
+
+from .engine_bundle import load
+from .map_iteration import MapIteration, left
+from .rebuilt_errors import rebuild_exception
+
+
+def _rebuild(packed: dict[str, Any]) -> BaseException:
+    return rebuild_exception(packed["error"], pickle.loads, packed["engine"])
+
+
+# An error among a chunk's results is unpickled by ipyparallel, with the chunk.
+load().engine_runner.rebuilder = _rebuild
+
+
+def map_iter(self: AsyncMapResult) -> Iterator[Any]:
+    """Iterate over the results as they come; an error is raised at its position, in its own type."""
+    return MapIteration.__iter__(self)  # type: ignore[arg-type]
+
+
+def map_next(self: AsyncMapResult) -> Any:
+    """The next result, as from the iterator that the standard library's ``map`` gives."""
+    return MapIteration.__next__(self)  # type: ignore[arg-type]
+
+
+def iterate(self: AsyncMapResult) -> Iterator[Any]:
+    """The results, chunk after chunk; TimeoutError when the map's time is up."""
+    children = self._children
+    for child in children if self.ordered else as_completed(children, left(self._deadline)):
+        yield from self._yield_child_results(child)
+
+
+def yield_child_results(self: AsyncMapResult, child: Future[Any]) -> Iterator[Any]:
+    """The results of one message, each value or error at its place."""
+    result = child.result(left(self._deadline))
+    for item in result if isinstance(result, list) else [result]:
+        if isinstance(item, RemoteError) and not self._return_exceptions:
+            raise item
+        yield item
+
+
+def collect_map_exceptions(self: AsyncMapResult, results: list[Any]) -> list[Any]:
+    """Raise a CompositeError for the errors among the results of all chunks."""
+    if not self._return_exceptions:
+        flat = [item for chunk in results for item in (chunk if isinstance(chunk, list) else [chunk])]
+        collect_exceptions(flat, self._fname)
+    return results

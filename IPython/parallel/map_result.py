@@ -1,0 +1,164 @@
+"""The AsyncMapResult of a map whose calls wait in the client's buffer, which is an iterator as well."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, as_completed
+from typing import TYPE_CHECKING, Any
+
+from ipyparallel import AsyncMapResult
+from ipyparallel.client.futures import MessageFuture
+from ipyparallel.error import collect_exceptions
+
+from . import task_states
+from .buffered_result import BufferedResult
+from .map_iteration import MapIteration, left
+
+if TYPE_CHECKING:
+    from .engine_room import EngineRoom
+    from .task_result import TaskResult
+
+
+class MapResult(MapIteration, BufferedResult, AsyncMapResult):
+    """What ``map`` on a load-balanced view gives.
+
+    As an iterator it is the standard library's: results in order, an error raised at its position, `TimeoutError`
+    when the time is up. As an AsyncMapResult it is ipyparallel's: ``get()`` gives the list, or a CompositeError.
+
+    Parameters
+    ----------
+    room : EngineRoom
+    fname : str
+    ordered : bool
+        Whether iteration keeps the order of the arguments, or yields what arrives first.
+    return_exceptions : bool
+        Whether errors are among the results instead of being raised.
+    deadline : float or None
+        On the clock of `time.monotonic`, when iteration gives up.
+    """
+
+    _single_result = False
+
+    def __init__(
+        self, room: EngineRoom, fname: str, *, ordered: bool, return_exceptions: bool, deadline: float | None
+    ) -> None:
+        super().__init__(room, fname)
+        self.ordered = ordered
+        self._return_exceptions = return_exceptions
+        self._deadline = deadline
+        self._tasks: Sequence[TaskResult] = ()
+        self._left = -1
+        task_states.begin(self)
+
+    def stand_for(self, tasks: Sequence[TaskResult]) -> None:
+        """Take the results of all calls; from now on this result can be over."""
+        with self._condition:
+            self._tasks = tasks
+            self._left += 1 + len(tasks)
+            over = self._left == 0
+        if over:
+            self._resolve()
+
+    def one_is_over(self) -> None:
+        """One of the calls is settled or cancelled. Any thread."""
+        with self._condition:
+            self._left -= 1
+            # Before `stand_for` the count runs below -1, and cannot be 0: the calls are not all submitted yet.
+            over = self._left == 0
+        if over:
+            self._resolve()
+
+    def _resolve(self) -> None:
+        try:
+            results = self._combine()
+        except BaseException as error:
+            self.set_exception(error)
+        else:
+            self.set_result(results)
+
+    def _combine(self) -> list[Any]:
+        results = self._raw_results
+        if not self._return_exceptions:
+            collect_exceptions(results, self._fname)
+            for task in self._tasks:
+                if not task._success:
+                    raise task_error(task)
+        return results
+
+    def cancel(self) -> bool:
+        """Cancel the calls that have not left this client.
+
+        Returns
+        -------
+        bool
+            True only if none of the calls will ever run. Any thread; never blocks. Source: PEP 3148.
+        """
+        return all([task.cancel() for task in self._tasks]) and bool(self._tasks)
+
+    def cancelled(self) -> bool:
+        """Whether all calls were cancelled."""
+        return bool(self._tasks) and all(task.cancelled() for task in self._tasks)
+
+    @property
+    def msg_ids(self) -> list[str]:
+        return [task._msg_id for task in self._tasks]
+
+    @property
+    def _metadata(self) -> list[Any]:
+        return [task._metadata[0] for task in self._tasks]
+
+    @property
+    def _children(self) -> list[MessageFuture]:
+        return [task._children[0] for task in self._tasks]
+
+    @property
+    def _raw_results(self) -> list[Any]:
+        return [task._result if task._success else task_error(task) for task in self._tasks]
+
+    @property
+    def progress(self) -> int:
+        """How many of the calls are over."""
+        return sum(task._ready for task in self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def split(self) -> tuple[TaskResult, ...]:
+        """The results of the single calls, for `concurrent.futures.wait`."""
+        return tuple(self._tasks)
+
+    def _iterate(self) -> Iterator[Any]:
+        return _results(self._tasks, self.ordered, self._return_exceptions, self._deadline)
+
+
+def task_error(task: TaskResult) -> BaseException:
+    """The error of a task that is over and not successful."""
+    return task._exception if task._exception is not None else CancelledError()
+
+
+def _results(
+    tasks: Sequence[TaskResult], ordered: bool, return_exceptions: bool, deadline: float | None
+) -> Iterator[Any]:
+    """Results as they come; what has not started is cancelled if the iteration ends early.
+
+    Refers to the tasks alone: dropping the MapResult ends an iteration that was begun.
+    """
+    over = False
+    try:
+        for task in _in_turn(tasks, ordered, deadline):
+            if return_exceptions and task.exception(left(deadline)) is not None:
+                yield task._exception
+            else:
+                yield task.result(left(deadline))
+        over = True
+    finally:
+        if not over:
+            for task in tasks:
+                task.cancel()
+
+
+def _in_turn(tasks: Sequence[TaskResult], ordered: bool, deadline: float | None) -> Iterator[TaskResult]:
+    return iter(tasks) if ordered else as_completed(tasks, left(deadline))
+

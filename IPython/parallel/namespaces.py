@@ -1,0 +1,103 @@
+"""The caller's module globals on an engine: one set per client and module, under the engine user's names.
+
+Travels to the engine by value: standard library only.
+
+A function that is pickled by value brings the globals it uses along. All functions of one module of one client
+share one dictionary here, so that what an initializer sets with ``global`` is seen by later calls. A name that
+the user put into the engine's own namespace (``push``, ``scatter``, ``execute``) wins over the caller's.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_ABSENT = object()
+
+# IPython's own history names, and the temporaries that an apply message keeps in the namespace while it runs.
+_NOT_THE_USERS = re.compile(r"__.*__$|_+$|_(i|ii|iii|ih|oh|dh)$|_i?\d+$|_\w+_\d+_(f|args|kwargs|result)$")
+
+
+class Namespace:
+    """The globals of one module of one client.
+
+    Attributes
+    ----------
+    globals : dict
+        What the functions really use as their ``__globals__``.
+    """
+
+    def __init__(self) -> None:
+        self.globals: dict[str, Any] = {}
+        self._versions: dict[str, int] = {}
+        self._callers: dict[str, Any] = {}
+        self._engines: dict[str, Any] = {}
+
+    def offer(self, values: Mapping[str, Any], versions: Mapping[str, int]) -> None:
+        """Take the caller's `values` that are newer than what is here.
+
+        An older or equal version must not overwrite: a call may have set the name meanwhile.
+        """
+        for name, value in values.items():
+            if self._versions.get(name, -1) >= versions[name]:
+                continue
+            self._versions[name] = versions[name]
+            self._callers[name] = value
+            if name not in self._engines:
+                self.globals[name] = value
+
+    def overlay(self, users: Mapping[str, Any]) -> None:
+        """Let the names in the engine's user namespace win, and give back those that left it."""
+        for name, value in users.items():
+            if self._engines.get(name, _ABSENT) is not value:
+                self._engines[name] = self.globals[name] = value
+        for name in self._engines.keys() - users.keys():
+            self._restore(name)
+
+    def _restore(self, name: str) -> None:
+        del self._engines[name]
+        if name in self._callers:
+            self.globals[name] = self._callers[name]
+        else:
+            self.globals.pop(name, None)
+
+
+_namespaces: dict[tuple[str, str], Namespace] = {}
+_by_globals: dict[int, Namespace] = {}
+_users: dict[str, Any] = {}
+
+
+def globals_of(client: str, module: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The shared globals of `module` of `client`; unpickling a function calls this."""
+    namespace = _namespaces.get((client, module))
+    if namespace is None:
+        namespace = _namespaces[client, module] = Namespace()
+        # Shared globals live as long as the engine, so their id can stand for them.
+        _by_globals[id(namespace.globals)] = namespace
+        namespace.globals.update(attributes)
+        namespace.overlay(_users)
+    return namespace.globals
+
+
+def namespace_of(globals_: dict[str, Any]) -> Namespace | None:
+    """The namespace whose globals these are; None for any other dictionary."""
+    return _by_globals.get(id(globals_))
+
+
+def overlay_all(users: Mapping[str, Any]) -> None:
+    """Bring the engine user's names into every namespace. On the engine's main thread, before calls run."""
+    _users.clear()
+    _users.update(users)
+    for namespace in _namespaces.values():
+        namespace.overlay(users)
+
+
+def user_names(user_ns: Mapping[str, Any], hidden: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What in `user_ns` is the user's own, and not IPython's (`hidden` holds those and their values)."""
+    for name, value in user_ns.items():
+        if hidden.get(name, _ABSENT) is value or _NOT_THE_USERS.match(name):
+            continue
+        yield name, value

@@ -1,0 +1,179 @@
+"""What this project changes in ipyparallel: a table, and putting it on and taking it off.
+
+Each row names a class, an attribute, what it becomes and why. Originals are recorded once, so that installing twice is
+installing once, and uninstalling puts the very same objects back.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import ipyparallel
+from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult, BroadcastView, Client, DirectView
+from ipyparallel import LoadBalancedView
+from ipyparallel.client.view import View, ViewExecutor
+
+from . import carried_errors, client_mixin, executor_mixin, future_mixin, map_mixin
+from .map_iteration import MapIteration
+from .result_shim import ResultAccess
+
+# The versions this table was written and tested for.
+TESTED = ((9, 2), (10, 0))
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One row of the table.
+
+    Attributes
+    ----------
+    target : type
+        The class of ipyparallel's.
+    name : str
+        The attribute that is added or replaced.
+    new : object
+        What it becomes; with `wraps`, a callable that makes it of the original.
+    why : str
+    kind : str
+        ``"add"`` for a name that ipyparallel does not have there, ``"replace"`` for one it has or inherits.
+    wraps : bool
+    """
+
+    target: type
+    name: str
+    new: Any
+    why: str
+    kind: str = "replace"
+    wraps: bool = False
+
+
+def _row(target: type, name: str, new: Any, why: str) -> Patch:
+    return Patch(target, name, new, why, "replace" if hasattr(target, name) else "add")
+
+
+def _wrapping(target: type, name: str, make: Callable[[Any], Any], why: str) -> Patch:
+    return Patch(target, name, make, why, "replace", wraps=True)
+
+
+_BASES = "so that isinstance(view, concurrent.futures.Executor) holds, as dask, adaptive and others ask"
+
+PATCHES: tuple[Patch, ...] = (
+    Patch(View, "__bases__", (*View.__bases__, Executor), _BASES),
+    _row(View, "submit", executor_mixin.submit, "PEP 3148: schedule a call"),
+    _row(View, "__enter__", executor_mixin.enter, "PEP 3148: executors are context managers"),
+    _row(View, "__exit__", executor_mixin.exit_, "PEP 3148: leaving the block waits; engines keep running"),
+    _row(View, "__bool__", executor_mixin.is_true, "`executor or other` keeps a view that has no engines yet"),
+    _row(View, "_max_workers", property(executor_mixin.max_workers), "what dask and others divide work by"),
+    _wrapping(View, "shutdown", executor_mixin.wrap_shutdown, "PEP 3148's meaning beside ipyparallel's"),
+    _row(LoadBalancedView, "map", executor_mixin.map_balanced, "timeout, chunksize, buffersize; grouped calls"),
+    _wrapping(DirectView, "map", executor_mixin.wrap_direct_map, "timeout, buffersize, zip; errors in place"),
+    _wrapping(BroadcastView, "map", executor_mixin.wrap_direct_map, "timeout, buffersize, zip; errors in place"),
+    _wrapping(DirectView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
+    _wrapping(BroadcastView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
+    _wrapping(LoadBalancedView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
+    _row(ViewExecutor, "submit", executor_mixin.executor_submit, "hands on to the view"),
+    _row(ViewExecutor, "map", executor_mixin.executor_map, "hands on to the view"),
+    _row(ViewExecutor, "shutdown", executor_mixin.executor_shutdown, "hands on to the view"),
+    _row(ViewExecutor, "_max_workers", executor_mixin.MaxWorkersOfView(), "live, as the view's"),
+    _row(AsyncResult, "result", ResultAccess(), "callable as in PEP 3148, and the value as in IPython.parallel"),
+    _row(AsyncResult, "cancel", future_mixin.cancel, "PEP 3148: True only if the call will never run"),
+    _row(AsyncResult, "running", future_mixin.running, "PEP 3148: stock says False always"),
+    _row(AsyncResult, "done", future_mixin.done, "PEP 3148"),
+    _row(AsyncResult, "exception", future_mixin.exception, "PEP 3148"),
+    _row(AsyncResult, "add_done_callback", future_mixin.add_done_callback, "callbacks may submit and wait"),
+    _row(AsyncResult, "_invoke_callbacks", future_mixin.invoke_callbacks, "callbacks leave the receiving thread"),
+    _row(AsyncResult, "_run_callbacks", future_mixin.run_callbacks, "callbacks leave the receiving thread"),
+    _row(AsyncResult, "_callbacks_pending", False, "keeps the order of callbacks"),
+    _row(AsyncResult, "__await__", future_mixin.await_, "`await ar` in asyncio"),
+    _wrapping(AsyncResult, "_init_futures", future_mixin.wrap_init_futures, "a sent call counts as running"),
+    _row(AsyncHubResult, "done", future_mixin.hub_done, "a Hub result is known by asking the Hub"),
+    _row(AsyncHubResult, "exception", future_mixin.hub_exception, "a Hub result is known by asking the Hub"),
+    _row(AsyncMapResult, "__iter__", map_mixin.map_iter, "errors at their position, in their own type"),
+    _row(AsyncMapResult, "__next__", map_mixin.map_next, "the result of map is an iterator"),
+    _row(AsyncMapResult, "_iterate", map_mixin.iterate, "iteration, with the map's timeout"),
+    _row(AsyncMapResult, "_iterator", MapIteration._iterator, "where next() is"),
+    _row(AsyncMapResult, "_deadline", None, "the map's timeout"),
+    _row(AsyncMapResult, "_yield_child_results", map_mixin.yield_child_results, "errors at their position"),
+    _row(AsyncMapResult, "_collect_exceptions", map_mixin.collect_map_exceptions, "finds errors inside chunks"),
+    _wrapping(Client, "_unwrap_exception", carried_errors.wrap_unwrap_exception, "errors keep their type"),
+    _wrapping(Client, "_asyncresult_from_jobs", client_mixin.wrap_asyncresult_from_jobs, "finds grouped calls"),
+    _wrapping(Client, "abort", client_mixin.wrap_abort, "aborts grouped calls"),
+    _wrapping(Client, "close", client_mixin.wrap_close, "outstanding calls fail instead of waiting for ever"),
+)
+
+_originals: dict[tuple[type, str], Any] = {}
+_lock = threading.Lock()
+
+
+class UnsupportedVersion(ImportError):
+    """The installed ipyparallel is not one this patch was made for."""
+
+
+def install() -> None:
+    """Put the patches on; once is enough, and twice is once.
+
+    Raises
+    ------
+    UnsupportedVersion
+        If ipyparallel is outside the tested range or lacks a patched name; nothing is changed then.
+    """
+    with _lock:
+        if _originals:
+            return
+        _check(ipyparallel.version_info, PATCHES)
+        for patch in PATCHES:
+            _originals[patch.target, patch.name] = _own(patch.target, patch.name)
+        for patch in PATCHES:
+            setattr(patch.target, patch.name, _made(patch))
+
+
+def uninstall() -> None:
+    """Take the patches off: the very same objects are back. Results and views made meanwhile lose what they gained."""
+    with _lock:
+        for patch in reversed(PATCHES):
+            if (before := _originals.pop((patch.target, patch.name), None)) is _ABSENT:
+                delattr(patch.target, patch.name)
+            elif before is not None:
+                setattr(patch.target, patch.name, before)
+
+
+def original(target: type, name: str) -> Any:
+    """What `target.name` was before `install`, looked up as the class would."""
+    before = _originals.get((target, name), _ABSENT)
+    return getattr(super(target, target), name) if before is _ABSENT else before
+
+
+def _own(target: type, name: str) -> Any:
+    return target.__bases__ if name == "__bases__" else vars(target).get(name, _ABSENT)
+
+
+def _made(patch: Patch) -> Any:
+    return patch.new(original(patch.target, patch.name)) if patch.wraps else patch.new
+
+
+def _check(version: tuple[Any, ...], patches: tuple[Patch, ...]) -> None:
+    lowest, highest = TESTED
+    if not lowest <= tuple(version[:2]) < highest:
+        found = ".".join(map(str, version[:3]))
+        raise UnsupportedVersion(
+            f"IPython.parallel works with ipyparallel from {_dotted(lowest)} up to {_dotted(highest)}, found {found}; "
+            f"install one of these (pip install 'ipyparallel>={_dotted(lowest)},<{_dotted(highest)}')"
+        )
+    for patch in patches:
+        if patch.kind == "replace" and not hasattr(patch.target, patch.name):
+            raise UnsupportedVersion(
+                f"this ipyparallel has no {patch.target.__name__}.{patch.name}, which IPython.parallel builds on; "
+                f"install ipyparallel {_dotted(lowest)}"
+            )
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

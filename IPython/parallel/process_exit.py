@@ -1,0 +1,28 @@
+"""The end of the interpreter: work that was submitted is done first, as with the standard library's pools."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import threading
+import weakref
+
+from . import callbacks
+from .dispatcher import Dispatcher
+
+_dispatchers: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
+
+
+def finish_before_exit(dispatcher: Dispatcher) -> None:
+    """Let the interpreter's exit wait for what `dispatcher` still has to do."""
+    _dispatchers.add(dispatcher)
+
+
+def _finish_all() -> None:
+    for dispatcher in list(_dispatchers):
+        dispatcher.finish()
+    callbacks.drain()
+
+
+# Where the standard library's pools wait, too: after the main thread is done, while other threads still run.
+threading._register_atexit(_finish_all)  # type: ignore[attr-defined]

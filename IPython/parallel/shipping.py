@@ -1,0 +1,117 @@
+"""Pickling by value what lives in the caller's modules, the same way there and back.
+
+Travels to the engine by value: standard library and cloudpickle only.
+
+cloudpickle makes a new function with new globals for every pickle, and sets a class's attributes anew each time it
+arrives. Here functions of one module share their globals (`namespaces`), a class that is already there is left as
+it is, and what the caller can find by name goes home by that name: a returned ``__main__.Point`` is the caller's
+own class.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import types
+import weakref
+from typing import Any
+
+import cloudpickle
+from cloudpickle import cloudpickle as _cloudpickle
+
+from . import namespaces
+
+PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
+
+# Functions and classes that came from a caller, with the (module, qualified name) under which it can find them.
+_homes: weakref.WeakKeyDictionary[Any, tuple[str, str]] = weakref.WeakKeyDictionary()
+# Classes whose attributes need not be set when they arrive (again).
+_complete: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def find(module: str, qualname: str) -> Any:
+    """The object of that name in a loaded module; unpickling at the caller's calls this."""
+    found: Any = sys.modules[module]
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def own_home(obj: Any) -> tuple[str, str] | None:
+    """(module, qualified name) if `obj` can be found by it in this process, else None."""
+    module, qualname = getattr(obj, "__module__", None), getattr(obj, "__qualname__", "")
+    if module is None or "<" in qualname:
+        return None
+    try:
+        return (module, qualname) if find(module, qualname) is obj else None
+    except (KeyError, AttributeError):
+        return None
+
+
+def restore_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:
+    """Fill in a function that arrived: like cloudpickle's own setter, but globals are offered, not imposed."""
+    (attributes, slots), versions, home = state
+    namespace = namespaces.namespace_of(function.__globals__)
+    if namespace is not None:
+        values, slots["__globals__"] = slots["__globals__"], {}
+        namespace.offer(values, versions)
+    _cloudpickle._function_setstate(function, (attributes, slots))
+    _remember(function, home)
+
+
+def restore_class(cls: type, state: tuple[Any, ...]) -> None:
+    """Fill in a class that arrived, unless it is here already."""
+    original, home = state
+    if cls in _complete:
+        return
+    _complete.add(cls)
+    _cloudpickle._class_setstate(cls, original)
+    _remember(cls, home)
+
+
+def _remember(obj: Any, home: tuple[str, str] | None) -> None:
+    if home is not None:
+        _homes[obj] = home
+
+
+class Pickler(cloudpickle.Pickler):
+    """cloudpickle's pickler with its two by-value reductions, function and class, changed as this module says."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not isinstance(obj, (types.FunctionType, type)):
+            return NotImplemented
+        reduced = super().reducer_override(obj)
+        if reduced is NotImplemented or len(reduced) != 6:
+            return reduced
+        home = self.home(obj)
+        if home is not None and self.homeward:
+            return find, home
+        if isinstance(obj, type):
+            # Whoever sends a class has it whole, also when an instance of it comes back.
+            _complete.add(obj)
+            return *reduced[:2], (reduced[2], home), None, None, restore_class
+        return self.reduce_function(obj, reduced, home)
+
+    # The engine's side, where what came from the caller goes home by name. The caller's pickler overrides these.
+    homeward = True
+
+    def home(self, obj: Any) -> tuple[str, str] | None:
+        return _homes.get(obj)
+
+    def reduce_function(self, function: types.FunctionType, reduced: Any, home: Any) -> Any:
+        return reduced
+
+
+def dumps(value: Any) -> bytes:
+    """Pickle an engine's answer."""
+    if type(value) in PLAIN:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    file = io.BytesIO()
+    Pickler(file).dump(value)
+    return file.getvalue()
+
+
+loads = pickle.loads

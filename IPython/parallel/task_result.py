@@ -1,0 +1,193 @@
+"""The AsyncResult of one call that may share its message with others."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import pickle
+import time
+from concurrent.futures import Future
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from ipyparallel.client.client import Metadata
+from ipyparallel.client.futures import MessageFuture
+
+from . import task_states
+from .buffered_result import BufferedResult
+
+if TYPE_CHECKING:
+    from .dispatcher import Outcome, Task
+    from .engine_room import EngineRoom
+    from .map_result import MapResult
+
+
+class TaskResult(BufferedResult):
+    """What ``submit`` on a load-balanced view gives: a future, and an AsyncResult with all it knows.
+
+    Parameters
+    ----------
+    room : EngineRoom
+    fname : str
+        The called function's name.
+    label : str or None
+        The user's own name for the call.
+    """
+
+    _single_result = True
+    _msg_id: str = ""
+    _view: Any = None
+    _parent: MapResult | None = None
+    _task: Task | None = None
+    _outcome: Outcome | None = None
+    _engine: str | None = None
+    _received: float | None = None
+    _made_metadata: Metadata | None = None
+    _made_child: MessageFuture | None = None
+
+    def __init__(self, room: EngineRoom, fname: str, label: str | None = None) -> None:
+        super().__init__(room, fname)
+        self._label = label
+        self._submitted = time.time()
+
+    # -- the dispatcher's side
+
+    def settle(self, outcome: Outcome, engine: str) -> None:
+        """Take the outcome of the call: its value, or its error in its own type. On the dispatcher's thread."""
+        self._received = time.time()
+        self._engine = engine
+        self._outcome = outcome._replace(data=None)
+        try:
+            value = pickle.loads(outcome.data)
+        except Exception as error:
+            error.add_note(f"while unpickling the result of {self._fname}(), here at the client")
+            self._finish(error, failed=True)
+            return
+        if outcome.status == "ok":
+            self._finish(value, failed=False)
+        else:
+            self._finish(self._room.rebuild(value), failed=True)
+
+    def fail(self, error: BaseException) -> None:
+        """The call has no outcome: it was never pickled, or its engine is gone."""
+        self._received = time.time()
+        self._finish(error, failed=True)
+
+    def _finish(self, value: Any, *, failed: bool) -> None:
+        self._room.forget(self)
+        self._task = None
+        if failed:
+            self.set_exception(value)
+        else:
+            self.set_result(value)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell those who stand for this result, or it for them."""
+        if self._made_child is not None:
+            self._resolve_child()
+        if self._parent is not None:
+            self._parent.one_is_over()
+
+    # -- PEP 3148
+
+    def cancel(self) -> bool:
+        """Cancel the call if it has not left this client.
+
+        Returns
+        -------
+        bool
+            True only if the call will never run anywhere. Any thread; never blocks. Source: PEP 3148.
+        """
+        task = self._task
+        cancelled = task_states.cancel(self)
+        if cancelled:
+            self._room.withdraw(self, task)
+            self._invoke_callbacks()
+            self._tell()
+        return cancelled is not False
+
+    # -- what AsyncResult keeps in attributes
+
+    @property
+    def msg_ids(self) -> list[str]:
+        return [self._msg_id]
+
+    @property
+    def _raw_results(self) -> list[Any]:
+        return [self._exception if self._exception is not None else self._result]
+
+    @property
+    def _children(self) -> list[MessageFuture]:
+        """This call as the message it might have been, for ``join`` and whoever else combines messages."""
+        with self._condition:
+            if self._made_child is None:
+                self._made_child = self._make_child()
+                if self._ready:
+                    self._resolve_child()
+            return [self._made_child]
+
+    def _make_child(self) -> MessageFuture:
+        child = MessageFuture(self._msg_id, header={"msg_type": "apply_request"})
+        child.output = Future()
+        child.output.metadata = self._metadata[0]
+        return child
+
+    def _resolve_child(self) -> None:
+        child = self._made_child
+        if child is None or child.done():
+            return
+        self._metadata  # completes what the child shows of it
+        if self._state == task_states.CANCELLED_AND_NOTIFIED:
+            child.cancel()
+            child.output.cancel()
+        else:
+            # A message's future carries an error as its result; AsyncResult sorts them out.
+            child.set_result(self._raw_results[0])
+            child.output.set_result(None)
+
+    @property
+    def _metadata(self) -> list[Metadata]:
+        if self._made_metadata is None:
+            self._made_metadata = Metadata(msg_id=self._msg_id, submitted=_date(self._submitted), label=self._label)
+            # Metadata is strict about its keys, and gains some only from a reply.
+            dict.update(self._made_metadata, is_broadcast=False, is_coalescing=False)
+        if self._ready and self._made_metadata["received"] is None:
+            self._complete_metadata(self._made_metadata)
+        return [self._made_metadata]
+
+    def _complete_metadata(self, metadata: Metadata) -> None:
+        metadata["received"] = _date(self._received)
+        metadata["status"] = _status(self)
+        outcome = self._outcome
+        if outcome is not None:
+            metadata.update(
+                started=_date(outcome.started),
+                completed=_date(outcome.completed),
+                engine_uuid=self._engine,
+                engine_id=self._room.engine_id(self._engine),
+            )
+            if outcome.output is not None:
+                metadata.update(zip(("stdout", "stderr", "outputs"), outcome.output, strict=True))
+
+    @property
+    def progress(self) -> int:
+        """How many of this result's calls are over: 0 or 1."""
+        return int(self._ready)
+
+    def __len__(self) -> int:
+        return 1
+
+    def split(self) -> tuple[TaskResult, ...]:
+        """This result: it is one call already."""
+        return (self,)
+
+
+def _date(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def _status(result: TaskResult) -> str:
+    if result.cancelled():
+        return "aborted"
+    return "ok" if result._exception is None else "error"

@@ -1,0 +1,64 @@
+"""The life of a task, as a table of moves, and the moves themselves.
+
+The states are those of PEP 3148. A task is PENDING while it lies in the client's buffer, RUNNING once it has left
+it: the future's own lock decides between a cancel and the group that wants to take the task along.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+from concurrent.futures import Future
+from concurrent.futures import _base as _stdlib
+from typing import Any
+
+PENDING = _stdlib.PENDING
+RUNNING = _stdlib.RUNNING
+CANCELLED = _stdlib.CANCELLED
+CANCELLED_AND_NOTIFIED = _stdlib.CANCELLED_AND_NOTIFIED
+FINISHED = _stdlib.FINISHED
+
+MOVES: dict[str, tuple[str, ...]] = {
+    PENDING: (RUNNING, CANCELLED, FINISHED),  # FINISHED at once: the call could not be pickled
+    RUNNING: (FINISHED,),
+    CANCELLED: (CANCELLED_AND_NOTIFIED,),
+    CANCELLED_AND_NOTIFIED: (),
+    FINISHED: (),
+}
+
+
+def begin(future: Future[Any]) -> bool:
+    """Move to RUNNING; False if a cancel came first. Any thread; takes the future's lock only."""
+    with future._condition:
+        return _move(future, RUNNING)
+
+
+def cancel(future: Future[Any]) -> bool | None:
+    """Cancel a task that is still PENDING. Any thread; never blocks.
+
+    Returns
+    -------
+    bool or None
+        True if this call cancelled it, None if it was cancelled before, False if it is running or finished.
+
+    Notes
+    -----
+    The standard library notifies ``wait()`` and ``as_completed()`` of a cancelled future when its executor comes to
+    it. Here nobody will come to it any more, so both moves are made at once.
+    """
+    with future._condition:
+        if _move(future, CANCELLED):
+            _move(future, CANCELLED_AND_NOTIFIED)
+            for waiter in future._waiters:
+                waiter.add_cancelled(future)
+            future._condition.notify_all()
+            return True
+        return None if future._state == CANCELLED_AND_NOTIFIED else False
+
+
+def _move(future: Future[Any], state: str) -> bool:
+    """Make the move if the table has it; a wrong move changes nothing. With the future's lock held."""
+    allowed = state in MOVES[future._state]
+    if allowed:
+        future._state = state
+    return allowed
