@@ -108,8 +108,19 @@ class Engine:
         self.name = name
         self.epoch = 0
         self.groups: list[Group] = []
+        self.overrunning: Group | None = None
         self.known: set[bytes] = set()
         self.loaded = False
+
+    def has_room(self, depth: int) -> bool:
+        """Whether another group may go there; behind one that overruns, it would wait for who knows how long."""
+        return len(self.groups) < depth and self.overrunning is None
+
+    def finish(self, group: Group) -> None:
+        if group in self.groups:
+            self.groups.remove(group)
+        if group is self.overrunning:
+            self.overrunning = None
 
 
 class Group:
@@ -193,6 +204,7 @@ class Dispatcher:
         self._busy_lines: deque[Line] = deque()
         self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
         self._serials = itertools.count()
+        self._full = False  # no engine had room when last looked: saves looking again at every submit
         self._broken: Callable[[], Exception] | None = None  # why nothing is taken any more
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -232,7 +244,7 @@ class Dispatcher:
                 self._busy_lines.append(line)
                 self._lines.add(line)
             line.waiting.extend(units)
-            groups = self._decide()
+            groups = self._decide() if not self._full else []
         self._send(groups)
 
     def withdraw(self, task: Task) -> None:
@@ -288,12 +300,16 @@ class Dispatcher:
                 groups.append(group)
         return groups
 
+    def _decide_anew(self) -> list[Group]:
+        """The groups that go now that engines may have room again."""
+        self._full = False
+        return self._decide()
+
     def _room(self) -> tuple[Line, Engine] | None:
         """The next line, and the engine with the most room that it may use."""
         depth = self._policy.depth()
-        free = [engine for engine in self._engines.values() if len(engine.groups) < depth]
-        if not free:
-            return None
+        free = [engine for engine in self._engines.values() if engine.has_room(depth)]
+        self._full = not free
         free.sort(key=lambda engine: len(engine.groups))
         for line in self._busy_lines:
             for engine in free:
@@ -372,13 +388,13 @@ class Dispatcher:
                 del self._engines[engine.name]
                 for line in self._lines:
                     line.engines.discard(engine.name)
-            groups = self._decide()
+            groups = self._decide_anew()
         self._send(groups)
 
     def _hear_report(self, group: Group, report: Report) -> None:
         with self._lock:
             outcomes = self._account(group, report)
-            groups = self._decide()
+            groups = self._decide_anew()
         self._send(groups)
         self._settle(group, outcomes)
 
@@ -387,8 +403,9 @@ class Dispatcher:
         engine = self._engines.get(group.engine)
         if engine is not None and report.epoch > engine.epoch:
             self._new_epoch(engine, group, report.epoch)
-        if engine is not None and report.final and group in engine.groups:
-            engine.groups.remove(group)
+            engine.overrunning = group
+        if engine is not None and report.final:
+            engine.finish(group)
         settled = [(group.pending.pop(o.serial), o) for o in report.outcomes if o.serial in group.pending]
         missing = [task for task, outcome in settled if outcome.status == MISSING]
         if engine is not None:
@@ -441,11 +458,11 @@ class Dispatcher:
     def _lose(self, group: Group, lost: Lost) -> None:
         with self._lock:
             engine = self._engines.get(group.engine)
-            if engine is not None and group in engine.groups:
-                engine.groups.remove(group)
+            if engine is not None:
+                engine.finish(group)
             tasks = list(group.pending.values())
             group.pending.clear()
-            groups = self._decide()
+            groups = self._decide_anew()
         self._send(groups)
         for task in tasks:
             self._fail(task, lost.error(task.name))

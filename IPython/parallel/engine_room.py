@@ -16,7 +16,7 @@ from ipyparallel import Client
 
 from . import call_pickling, process_exit
 from .dispatcher import Dispatcher, Line, Task
-from .errors import ClusterGone
+from .errors import ClusterGone, InitializerFailed
 from .rebuilt_errors import rebuild_exception
 from .task_result import TaskResult
 from .transport import Transport
@@ -130,8 +130,13 @@ class EngineRoom:
             self.dispatcher.withdraw(task)
 
     def rebuild(self, packed: dict[str, Any]) -> BaseException:
-        """The exception an engine packed."""
-        return rebuild_exception(packed["error"], pickle.loads, packed["engine"])
+        """The exception an engine packed; one of an initializer is no call's own, and breaks the pool."""
+        error = rebuild_exception(packed["error"], pickle.loads, packed["engine"])
+        if not packed.get("setup"):
+            return error
+        failed = InitializerFailed(packed["engine"]["call"], packed["engine"]["engine_id"], _in_one_line(error))
+        failed.__cause__ = error
+        return failed
 
     def engine_id(self, engine: str | None) -> int | None:
         """The number of an engine, also of one that is gone."""
@@ -151,3 +156,7 @@ class EngineRoom:
         if isinstance(job, int):
             job = self.client.history[job]
         return self.results.get(job, job) if isinstance(job, str) else job
+
+
+def _in_one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

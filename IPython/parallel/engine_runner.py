@@ -290,12 +290,13 @@ class Runner:
             return None
         token, payload = setup
         if token not in self._set_up:
+            function = None
             try:
                 function, args = pickle.loads(payload)
                 function(*args)
                 self._set_up[token] = None
             except BaseException as error:
-                self._set_up[token] = self._pack(error, "initializer")
+                self._set_up[token] = self._pack(error, getattr(function, "__name__", "initializer"))
         return self._set_up[token]
 
     def _run_call(

@@ -77,10 +77,22 @@ def _remember(obj: Any, home: tuple[str, str] | None) -> None:
         _homes[obj] = home
 
 
+def make_code(version: tuple[int, int], arguments: tuple[Any, ...]) -> types.CodeType:
+    """A code object that arrived; another Python's byte code could crash the interpreter."""
+    if version != sys.version_info[:2]:
+        raise TypeError(
+            "code of Python {}.{} cannot run on Python {}.{}: use the same version at the client and on the engines, "
+            "or put the function into a module that both can import".format(*version, *sys.version_info[:2])
+        )
+    return types.CodeType(*arguments)
+
+
 class Pickler(cloudpickle.Pickler):
-    """cloudpickle's pickler with its two by-value reductions, function and class, changed as this module says."""
+    """cloudpickle's pickler, with its reductions of code, functions and classes changed as this module says."""
 
     def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is types.CodeType:
+            return make_code, (sys.version_info[:2], _cloudpickle._code_reduce(obj)[1])
         if not isinstance(obj, (types.FunctionType, type)):
             return NotImplemented
         reduced = super().reducer_override(obj)

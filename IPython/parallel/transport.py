@@ -10,6 +10,7 @@ an early one (`engine_runner`) comes as published data.
 from __future__ import annotations
 
 import pickle
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,6 +38,7 @@ class Transport:
 
     def __init__(self, client: Client) -> None:
         self._client = weakref.ref(client)
+        self._removing = threading.Lock()
         self.engine_ids: dict[str, int] = {}
 
     def engines(self) -> Sequence[str]:
@@ -58,7 +60,17 @@ class Transport:
             ident=six.ensure_binary(group.engine),
             message_future_hook=lambda future: future.iopub_callbacks.append(_hear_early(report)),
         )
+        self._leave_out_of_history(client, message.msg_id)
         message.add_done_callback(lambda future: report(_final(future.result(), engine_id)))
+
+    def _leave_out_of_history(self, client: Client, msg_id: str) -> None:
+        """The history is of calls, which are in it by their own ids (`engine_room`); groups are our own affair."""
+        history = client.history
+        with self._removing:  # others only append: below the end, nothing moves
+            for index in range(len(history) - 1, -1, -1):
+                if history[index] == msg_id:
+                    del history[index]
+                    return
 
     def _open_client(self) -> Client:
         client = self._client()
