@@ -273,17 +273,28 @@ class Dispatcher:
             self._idle.wait_for(lambda: not any(line.outstanding for line in self._lines))
 
     def break_off(self, error: Callable[[], Exception]) -> None:
-        """The client is closed: fail what is outstanding, refuse what comes later."""
+        """The client is closed, or the controller gone: fail what is outstanding, refuse what comes later."""
         with self._lock:
             self._broken = error
             tasks = [task for line in self._busy_lines for unit in line.waiting for task in unit]
             for engine in self._engines.values():
                 tasks += [task for group in engine.groups for task in group.pending.values()]
+            for line in self._busy_lines:
+                line.waiting.clear()
             self._engines.clear()
             self._busy_lines.clear()
         for task in tasks:
             self._fail(task, error())
+
+    def stop(self, error: Callable[[], Exception]) -> None:
+        """Break off for good; the dispatcher's thread ends."""
+        self.break_off(error)
         self._inbox.put(None)
+
+    def resume(self) -> None:
+        """The controller is back: take work again."""
+        self._broken = None
+        self._inbox.put((None, "engines"))
 
     # -- decisions, with the lock held
 

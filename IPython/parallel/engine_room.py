@@ -15,6 +15,7 @@ from typing import Any
 from ipyparallel import Client
 
 from . import call_pickling, process_exit
+from .connection_watch import ConnectionWatch
 from .dispatcher import Dispatcher, Line, Task
 from .errors import ClusterGone, InitializerFailed
 from .rebuilt_errors import rebuild_exception
@@ -57,6 +58,12 @@ class EngineRoom:
         self._transport = Transport(client)
         self.dispatcher = Dispatcher(self._transport)
         process_exit.finish_before_exit(self.dispatcher)
+        dispatcher = self.dispatcher
+        self._watch = ConnectionWatch(
+            client,
+            gone=lambda: dispatcher.break_off(lambda: ClusterGone("the connection to the controller is lost")),
+            back=dispatcher.resume,
+        )
 
     @property
     def client(self) -> Any:
@@ -144,7 +151,8 @@ class EngineRoom:
 
     def close(self) -> None:
         """The client is being closed: whatever is outstanding fails."""
-        self.dispatcher.break_off(lambda: ClusterGone("the client was closed"))
+        self._watch.stop()
+        self.dispatcher.stop(lambda: ClusterGone("the client was closed"))
 
     def with_results(self, jobs: Any) -> Any:
         """`jobs` with the ids and history indices of buffered calls replaced by their results."""

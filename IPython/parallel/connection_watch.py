@@ -1,0 +1,80 @@
+"""Notice that the controller is gone, or back, by what ZeroMQ's socket monitor says of the client's connections."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import zmq
+from ipyparallel import Client
+from zmq.eventloop.zmqstream import ZMQStream
+from zmq.utils.monitor import parse_monitor_message
+
+# A connection that is back within this many seconds was never lost: TCP connections break and ZeroMQ mends them.
+GRACE = 3.0
+
+_EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
+
+
+class ConnectionWatch:
+    """Watches the client's connections to the Hub and to the direct queue.
+
+    Parameters
+    ----------
+    client : ipyparallel.Client
+    gone, back : callable
+        Called on the client's receiving thread, so they must not block.
+    grace : float
+        Seconds a connection may be down before it counts.
+    """
+
+    def __init__(
+        self, client: Client, gone: Callable[[], None], back: Callable[[], None], grace: float = GRACE
+    ) -> None:
+        self._loop = client._io_loop
+        self._gone = gone
+        self._back = back
+        self._grace = grace
+        self._down: set[int] = set()
+        self._is_gone = False
+        self._streams: list[ZMQStream] = []
+        sockets = [client._query_socket, client._mux_socket]
+        # Sockets belong to the receiving thread.
+        self._loop.add_callback(self._start, sockets)
+
+    def _start(self, sockets: Sequence[zmq.Socket[bytes]]) -> None:
+        self._sockets = sockets
+        for number, socket in enumerate(sockets):
+            stream = ZMQStream(socket.get_monitor_socket(_EVENTS), self._loop)
+            stream.on_recv(lambda message, number=number: self._hear(number, message))
+            self._streams.append(stream)
+
+    def _hear(self, number: int, message: list[Any]) -> None:
+        event = parse_monitor_message(message)["event"]
+        if event == zmq.EVENT_DISCONNECTED:
+            self._down.add(number)
+            self._loop.call_later(self._grace, self._look)
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._down.discard(number)
+            if self._is_gone and not self._down:
+                self._is_gone = False
+                self._back()
+
+    def _look(self) -> None:
+        if self._down and not self._is_gone:
+            self._is_gone = True
+            self._gone()
+
+    def stop(self) -> None:
+        """Stop watching, before the client's sockets are closed. Any thread."""
+        self._loop.add_callback(self._stop)
+
+    def _stop(self) -> None:
+        for stream in self._streams:
+            stream.close()
+        for socket in self._sockets:
+            if not socket.closed:
+                socket.disable_monitor()
+        self._streams = []

@@ -1,0 +1,66 @@
+"""Bring engines to what workers forked from this process would see: directory, environment, arguments."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipyparallel import Client
+
+# Seconds to wait for engines to take it over. They are idle when a first pool comes up; an engine that is in a long call
+# of another pool takes it over after that call.
+PATIENCE = 5.0
+
+# Runs as one expression, so that it leaves no name in the engine's namespace.
+_TAKE_OVER = (
+    "(lambda os, sys: ("
+    "os.chdir({directory!r}),"
+    "os.environ.update({changed!r}),"
+    "[os.environ.pop(name, None) for name in {gone!r}],"
+    "sys.argv.__setitem__(slice(None), {argv!r})"
+    "))(__import__('os'), __import__('sys'))"
+)
+
+
+@dataclass(frozen=True)
+class _State:
+    directory: str
+    environ: dict[str, str]
+    argv: list[str]
+
+
+def _state() -> _State:
+    return _State(os.getcwd(), dict(os.environ), list(sys.argv))
+
+
+class EngineMirror:
+    """Keeps engines on this machine, started from this process, like this process.
+
+    Parameters
+    ----------
+    client : ipyparallel.Client
+        Connected to engines that inherited what this process has now.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._sent = _state()
+
+    def update(self) -> None:
+        """Hand on what has changed since the last time; usually little, and usually nothing."""
+        now, before = _state(), self._sent
+        if now == before:
+            return
+        code = _TAKE_OVER.format(
+            directory=now.directory,
+            changed=dict(now.environ.items() - before.environ.items()),
+            gone=sorted(before.environ.keys() - now.environ.keys()),
+            argv=now.argv,
+        )
+        self._client.direct_view("all").execute(code, silent=True, block=False).wait(PATIENCE)
+        self._sent = now

@@ -1,0 +1,199 @@
+"""What a run on a cluster tells its user: a progress bar, what calls print, and the closing line."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol, TextIO
+
+from tqdm import tqdm
+
+__all__ = ["Screen", "Tally"]
+
+
+class Tally:
+    """Counts calls and the time engines spent on them, as their futures settle.
+
+    Futures are not kept, so counting millions of them takes no memory. `watch` may be called from any thread.
+
+    Parameters
+    ----------
+    screen : Screen
+        Told of every change.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self.calls = 0
+        self.settled = 0
+        self.failures = 0
+        self.engine_seconds = 0.0
+        self._started = time.perf_counter()
+        self._screen = screen
+        self._changed = threading.Condition()
+
+    def __repr__(self) -> str:
+        return f"<Tally {self.settled} of {self.calls} settled, {self.failures} failed>"
+
+    def watch(self, future: Future[Any]) -> None:
+        """Count this call, and its outcome when there is one."""
+        with self._changed:
+            self.calls += 1
+        self._screen.progress(self.settled, self.calls)
+        future.add_done_callback(self._count)
+
+    def _count(self, future: Future[Any]) -> None:
+        failed, seconds = _outcome(future)
+        with self._changed:
+            self.settled += 1
+            self.failures += failed
+            self.engine_seconds += seconds
+            if self.settled == self.calls:
+                self._changed.notify_all()
+        self._screen.progress(self.settled, self.calls)
+
+    def wait_until_settled(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds until every call has been counted; whether it has."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.settled == self.calls, timeout)
+
+    def closing_line(self, engines: int) -> str:
+        """One line for the end of the run. Speed-up is engine time over the wall time of the whole program."""
+        wall = time.perf_counter() - self._started
+        return (
+            f"IPython.parallel: {self.calls:,} {_plural(self.calls, 'call')}, {self.failures:,} failed; "
+            f"{wall:.2f} s wall time, {self.engine_seconds:.2f} s engine time, "
+            f"speed-up {self.engine_seconds / wall:.2f} on {engines} {_plural(engines, 'engine')}"
+        )
+
+
+class _Timed(Protocol):
+    serial_time: float
+
+
+def _outcome(future: Future[Any]) -> tuple[bool, float]:
+    """(whether the call failed, seconds it took on its engine) of a settled future."""
+    try:
+        failed = future.exception(0) is not None
+    except CancelledError:
+        return False, 0.0
+    timed: _Timed = future  # type: ignore[assignment]
+    try:
+        return failed, timed.serial_time
+    except Exception:
+        # A call that never ran, or whose engine died, has no times.
+        return failed, 0.0
+
+
+def _plural(count: int, noun: str) -> str:
+    return noun if count == 1 else noun + "s"
+
+
+class _Bar(tqdm):
+    # tqdm would redraw from a thread of its own, in the middle of a line that the program has begun.
+    monitor_interval = 0
+
+
+class Screen:
+    """Shares the terminal between a progress bar and what the program and its calls write.
+
+    There is a bar only where standard error is a terminal, and from the first call on. While there is one, standard
+    output and error are wrapped where they are terminals too: the bar goes away for each write and comes back when the
+    program is at the start of a line again. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    bar : bool
+        Whether to draw a bar where that is possible.
+    """
+
+    def __init__(self, bar: bool) -> None:
+        self._wanted = bar and _is_terminal(sys.stderr)
+        self._bar: _Bar | None = None
+        self._lock = threading.RLock()
+        self._at_line_start = True
+
+    def progress(self, done: int, total: int) -> None:
+        """Show that `done` of `total` calls have settled."""
+        if not self._wanted:
+            return
+        with self._lock:
+            bar = self._bar or self._show_bar()
+            bar.total = max(total, bar.total)
+            if self._at_line_start:
+                bar.update(max(0, done - bar.n))
+
+    def write(self, stream: str, text: str) -> None:
+        """Write what a call printed to this process's own "stdout" or "stderr", whatever the program has put there."""
+        target = sys.__stdout__ if stream == "stdout" else sys.__stderr__
+        # Nobody may be reading any more (`| head`), or the program has closed the stream.
+        with suppress(OSError, ValueError):
+            if target is not None:
+                self.write_to(target, text)
+
+    def write_to(self, target: TextIO, text: str) -> int:
+        """Write to a stream, which may be the terminal that the bar is on; flushes it."""
+        with self._lock, self._bar_away(target, text):
+            written = target.write(text)
+            target.flush()
+            return written
+
+    @contextmanager
+    def _bar_away(self, target: TextIO, text: str) -> Iterator[None]:
+        if self._bar is None or not text or not _is_terminal(target):
+            yield
+            return
+        if self._at_line_start:
+            self._bar.clear()
+        yield
+        self._at_line_start = text.endswith("\n")
+        if self._at_line_start:
+            self._bar.refresh()
+
+    def _show_bar(self) -> _Bar:
+        bar = self._bar = _Bar(total=0, file=sys.__stderr__, unit="call", leave=False, dynamic_ncols=True)
+        if _is_terminal(sys.stdout):
+            sys.stdout = _Shared(sys.stdout, self)  # type: ignore[assignment]
+        sys.stderr = _Shared(sys.stderr, self)  # type: ignore[assignment]
+        return bar
+
+    def close(self) -> None:
+        """Take the bar away for good."""
+        self._wanted = False
+        with self._lock:
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if isinstance(stream, _Shared):
+                setattr(sys, name, stream.stream)
+
+
+class _Shared:
+    """The program's standard output or error while a bar is on the same terminal."""
+
+    def __init__(self, stream: TextIO, screen: Screen) -> None:
+        self.stream = stream
+        self._screen = screen
+
+    def write(self, text: str) -> int:
+        return self._screen.write_to(self.stream, text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        self.write("".join(lines))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
+        return False

@@ -1,0 +1,446 @@
+"""A cluster in this process, for tests that script it: real groups and real runners, no network, steps as told.
+
+An engine is *stepped* by its test (`FakeEngine.step`, or `Message.run` and `Message.deliver` in whatever order the
+test wants), or runs by itself on a thread once it is started. Engines share this process, and so one copy of the
+travelling modules; only one that runs alone can be given this process's standard streams (`output`).
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import contextlib
+import itertools
+import pickle
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
+from typing import Any
+
+from ipyparallel import LoadBalancedView, serialize
+from ipyparallel.client.futures import MessageFuture
+from ipyparallel.error import RemoteError
+from traitlets import Any as AnyTrait
+
+from IPython.parallel import engine_bundle
+from IPython.parallel.dispatcher import Group, Lost, Report
+from IPython.parallel.engine_room import existing_room
+from IPython.parallel.errors import EngineDied
+from IPython.parallel.tests.contracts.harness import PATIENCE
+from IPython.parallel.transport import frames_of, read_report
+
+_numbers = itertools.count()
+_here = threading.local()
+
+
+# -- what calls can do on a fake engine
+
+
+def note(label: Any) -> Any:
+    """Leave `label` in the engine's list of what ran."""
+    _here.engine.ran.append(label)
+    return label
+
+
+def note_and_overrun(label: Any) -> Any:
+    """Return only after the group has overrun its time and given back what had not begun."""
+    note(label)
+    assert _here.engine.overran.wait(PATIENCE), "the watchdog did not come"
+    return label
+
+
+def note_and_wait(label: Any, event: _Event) -> Any:
+    """Return when the test sets the event."""
+    note(label)
+    event.set_arrived()
+    assert event.wait(), "nobody let this call go on"
+    return label
+
+
+class _Event:
+    """An event that can be an argument of a call: it pickles as itself, within this process."""
+
+    _all: dict[int, _Event] = {}
+
+    def __init__(self) -> None:
+        self._number = next(_numbers)
+        self._arrived, self._go_on = threading.Event(), threading.Event()
+        self._all[self._number] = self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Event._all.__getitem__, (self._number,)
+
+    def set_arrived(self) -> None:
+        self._arrived.set()
+
+    def wait(self) -> bool:
+        return self._go_on.wait(PATIENCE)
+
+    def wait_for_arrival(self) -> None:
+        assert self._arrived.wait(PATIENCE), "no call came to the event"
+
+    def set(self) -> None:
+        self._go_on.set()
+
+
+Event = _Event
+
+
+# -- engines
+
+
+class SilentOutput:
+    """Stands for `engine_runner.Output`: engines that run at the same time cannot each have ``sys.stdout``."""
+
+    def capture(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def take(self) -> None:
+        return None
+
+
+class Message:
+    """A group on its way to an engine and back.
+
+    Parameters
+    ----------
+    hear : callable
+        ``hear(frames, final)`` takes a report.
+    lose : callable
+        ``lose(error_name, text)`` takes the news that there will be none.
+    """
+
+    def __init__(
+        self,
+        engine: FakeEngine,
+        frames: Sequence[Any],
+        bundled: bool,
+        hear: Callable[[Any, bool], None],
+        lose: Callable[[str, str], None],
+    ) -> None:
+        self._engine = engine
+        self._frames = frames
+        self._hear = hear
+        self._lose = lose
+        self.bundled = bundled
+        self.header: dict[str, Any] = pickle.loads(frames[0])
+        self.reports: list[tuple[Any, bool]] = []
+        self.over = False
+
+    @property
+    def names(self) -> list[str]:
+        return [call[3] for call in self.header["calls"]]
+
+    def run(self) -> None:
+        """Let the engine run it; the reports wait for `deliver`, the final one last."""
+        if not self._engine.understands(self):
+            self.lose("KeyError", "the engine was sent no code")
+            return
+        with self._engine.running(self):
+            self.reports.append((self._engine.runner.run_group(list(self._frames)), True))
+
+    def deliver(self, *, early: bool = True, final: bool = True, again: bool = False) -> None:
+        """Hand over the reports there are, of the wanted kinds; they are forgotten then, unless `again`."""
+        wanted = [report for report in self.reports if (final if report[1] else early)]
+        for frames, is_final in wanted:
+            self.over |= is_final
+            self._hear(frames, is_final)
+        if not again:
+            self.reports = [report for report in self.reports if report not in wanted]
+
+    def drop_reports(self, *, early: bool = False, final: bool = False) -> None:
+        self.reports = [report for report in self.reports if not (final if report[1] else early)]
+
+    def lose(self, error: str = "EngineError", text: str = "the engine died") -> None:
+        self.over = True
+        self._lose(error, text)
+
+
+class FakeEngine:
+    """An engine of a fake cluster.
+
+    Attributes
+    ----------
+    messages : list of Message
+        All that arrived, in order.
+    ran : list
+        What calls left there with `note`.
+    """
+
+    def __init__(self, name: str, user_ns: dict[str, Any], output: Any, ran: list[Any]) -> None:
+        self.name = name
+        self.messages: list[Message] = []
+        self.ran = ran
+        self.overran = threading.Event()
+        who = {"engine_id": name, "engine_uuid": name, "host": "here"}
+        module = engine_bundle.load().engine_runner
+        self.runner = module.Runner(who, self._publish, user_ns, {}, output)
+        self._stepped = 0
+        self._has_code = False
+        self._message: Message | None = None
+        self._thread: threading.Thread | None = None
+        self._arrived: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+
+    def receive(self, message: Message) -> None:
+        self.messages.append(message)
+        self._arrived.put(message)
+
+    def understands(self, message: Message) -> bool:
+        self._has_code = self._has_code or message.bundled
+        return self._has_code
+
+    def forget_functions(self) -> None:
+        """What happens when many others were used meanwhile."""
+        self.runner._functions.clear()
+
+    @contextlib.contextmanager
+    def running(self, message: Message) -> Iterator[None]:
+        self.overran.clear()
+        self._message, _here.engine = message, self
+        try:
+            yield
+        finally:
+            self._message = None
+
+    def _publish(self, frames: list[bytes]) -> None:
+        message = self._message
+        assert message is not None
+        message.reports.append((frames, False))
+        if self._thread is not None:
+            message.deliver()
+        self.overran.set()
+
+    def next(self) -> Message:
+        """The first message that was not stepped yet."""
+        message = self.messages[self._stepped]
+        self._stepped += 1
+        return message
+
+    def step(self) -> Message:
+        """Run the next message and deliver all it reports."""
+        message = self.next()
+        message.run()
+        message.deliver()
+        return message
+
+    def start(self) -> None:
+        """Run messages as they come, from now on."""
+        self._thread = threading.Thread(target=self._serve, name=f"fake engine {self.name}", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while (message := self._arrived.get()) is not None:
+            if not message.over:
+                message.run()
+                if not message.over:
+                    message.deliver()
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self._arrived.put(None)
+            self._thread.join(PATIENCE)
+
+
+class _Cluster:
+    """Engines that come and go."""
+
+    def __init__(self, engines: int = 0, *, started: bool = False, output: Any = None) -> None:
+        self._started = started
+        self._output = output or SilentOutput()
+        self.ran: list[Any] = []
+        self.members: dict[str, FakeEngine] = {}
+        for _ in range(engines):
+            self._new_engine()
+
+    def _new_engine(self) -> FakeEngine:
+        name = f"engine-{next(_numbers)}"
+        engine = self.members[name] = FakeEngine(name, {}, self._output, self.ran)
+        if self._started:
+            engine.start()
+        return engine
+
+    def _changed(self) -> None:
+        raise NotImplementedError
+
+    def add(self) -> FakeEngine:
+        """A new engine joins."""
+        engine = self._new_engine()
+        self._changed()
+        return engine
+
+    def lose(self, engine: FakeEngine) -> None:
+        """An engine dies: whatever is at it is lost."""
+        del self.members[engine.name]
+        for message in engine.messages:
+            if not message.over:
+                message.lose()
+        self._changed()
+
+    @property
+    def messages(self) -> list[Message]:
+        return [message for engine in self.members.values() for message in engine.messages]
+
+
+class FakeTransport(_Cluster):
+    """A scripted `dispatcher.Transport`.
+
+    Attributes
+    ----------
+    before_send : callable
+        Called with each group, on the thread that sends it, before its engine gets it. May raise, or wait.
+    """
+
+    def __init__(self, engines: int = 0, *, started: bool = False, output: Any = None) -> None:
+        super().__init__(engines, started=started, output=output)
+        self.before_send: Callable[[Group], None] = lambda group: None
+        self._watchers: list[Callable[[], None]] = []
+        self._looked = threading.Condition()
+        self._looks = 0
+        self._changes = 0
+
+    def engines(self) -> list[str]:
+        with self._looked:
+            self._looks += 1
+            self._looked.notify_all()
+        return list(self.members)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._watchers.append(changed)
+
+    def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
+        self.before_send(group)
+        engine = self.members[group.engine]
+
+        def hear(frames: Any, final: bool) -> None:
+            report(read_report(frames, final=final))
+
+        def lose(error: str, text: str) -> None:
+            died = error == "EngineError"
+            report(Lost(lambda call: EngineDied(engine.name, call) if died else RuntimeError(error, text)))
+
+        engine.receive(Message(engine, frames_of(group), group.bundled, hear, lose))
+
+    def _changed(self) -> None:
+        self._changes += 1
+        for changed in self._watchers:
+            changed()
+
+    def flush(self) -> None:
+        """Wait until the dispatcher's thread has handled all that was reported before.
+
+        Twice around: when the thread looks at the engines again, what came before the first look is done.
+        """
+        for _ in range(2):
+            self._changed()
+            with self._looked:
+                # The dispatcher looked once when it was made.
+                assert self._looked.wait_for(lambda: self._looks > self._changes, PATIENCE), "no dispatcher's thread"
+
+    def close(self) -> None:
+        for engine in self.members.values():
+            engine.stop()
+
+
+class FakeClient(_Cluster):
+    """As much of an `ipyparallel.Client` as the engine room, its transport and its views use."""
+
+    block = False
+    _task_scheme = "leastload"
+    _mux_stream = None
+
+    def __init__(self, engines: int = 0, *, started: bool = True, output: Any = None) -> None:
+        super().__init__(engines, started=started, output=output)
+        self.results: dict[str, Any] = {}
+        self.history: list[str] = []
+        self.outstanding: set[str] = set()
+        self.message_futures: list[MessageFuture] = []
+        self.before_send: Callable[[FakeEngine], None] = lambda engine: None
+        self._closed = False
+        self._futures: dict[str, Any] = {}
+        self._registration_callbacks: list[Callable[[Any], None]] = []
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def ids(self) -> list[int]:
+        return list(range(len(self.members)))
+
+    @property
+    def _engines(self) -> _Engines:
+        return _Engines(enumerate(self.members))
+
+    def send_apply_request(
+        self,
+        socket: Any,
+        f: Any,
+        args: Any = None,
+        kwargs: Any = None,
+        metadata: Any = None,
+        track: bool = False,
+        ident: Any = None,
+        message_future_hook: Any = None,
+    ) -> MessageFuture:
+        engine = self.members[ident.decode()]
+        self.before_send(engine)
+        future = MessageFuture(f"message-{next(_numbers)}", header={})
+        self.message_futures.append(future)
+        self.history.append(future.msg_id)
+        message_future_hook(future)
+        # As a client does that saw the engine leave: what is sent there is never answered.
+        if engine.name in self.members:
+            engine.receive(_message(engine, f, args, future))
+        return future
+
+    def wait(self, jobs: Sequence[str], timeout: float = PATIENCE) -> bool:
+        return not wait([self._futures[job] for job in jobs if job in self._futures], timeout).not_done
+
+    def _changed(self) -> None:
+        for callback in self._registration_callbacks:
+            callback({})
+
+    def view(self) -> FakeView:
+        return FakeView(client=self)
+
+    def close(self) -> None:
+        room = existing_room(self)  # type: ignore[arg-type]
+        if room is not None:
+            room.close()
+        self._closed = True
+        for engine in self.members.values():
+            engine.stop()
+
+
+def _message(engine: FakeEngine, f: serialize.PrePickled, frames: Any, future: MessageFuture) -> Message:
+    def hear(report: Any, final: bool) -> None:
+        if final:
+            future.set_result(report)
+        else:
+            news = {"header": {"msg_type": "data_message"}, "buffers": serialize.serialize_object({"report": report})}
+            for callback in future.iopub_callbacks:
+                callback(news)
+
+    def lose(error: str, text: str) -> None:
+        future.set_result(RemoteError(error, text, ""))
+
+    return Message(engine, [bytes(frame) for frame in frames], b"def load(" in f.buffers[0], hear, lose)
+
+
+class _Engines(dict[int, str]):
+    """Looks up both ways, as the client's own mapping of engine ids and names."""
+
+    def __missing__(self, name: Any) -> int:
+        for number, found in self.items():
+            if found == name:
+                return number
+        raise KeyError(name)
+
+
+class FakeView(LoadBalancedView):
+    """A load-balanced view of a fake client."""
+
+    client = AnyTrait()  # ipyparallel's own insists on its Client

@@ -1,0 +1,162 @@
+"""The local cluster: started whole, reachable by its user alone, and gone whatever happens."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from IPython.parallel import Client
+from IPython.parallel.local_cluster import ClusterStartError, LocalCluster, usable_cores
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("IPYTHONDIR", raising=False)
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def family(cluster: LocalCluster) -> list[psutil.Process]:
+    """All processes of the cluster and what they started."""
+    leaders = [*cluster.engine_pids, cluster._cluster.controller.pid]
+    processes = [psutil.Process(pid) for pid in leaders]
+    return processes + [child for process in processes for child in process.children(recursive=True)]
+
+
+def are_gone(processes: list[psutil.Process], within: float = 10.0) -> bool:
+    deadline = time.monotonic() + within
+    while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_engines_share_environment_and_directory_but_not_the_profile(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SET_BEFORE_START", "yes")
+    cluster = LocalCluster(2)
+    client = cluster.start()
+    processes = family(cluster)
+    directory = cluster.connection_file.parents[1]
+    try:
+        assert len(client.ids) == 2
+        assert client[:].apply_sync(os.getcwd) == [os.getcwd()] * 2
+        assert client[:].apply_sync(os.getenv, "SET_BEFORE_START") == ["yes"] * 2
+        assert client[0].apply_sync(os.getsid, 0) != os.getsid(0)
+        assert list(home.iterdir()) == []
+    finally:
+        cluster.stop()
+        cluster.stop()
+    assert are_gone(processes, within=0)
+    assert not directory.exists()
+
+
+def test_only_its_user_can_reach_it() -> None:
+    cluster = LocalCluster(1)
+    with cluster:
+        file = cluster.connection_file
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parents[1].stat().st_mode) == 0o700
+        listening = [c for p in family(cluster) for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
+        assert {connection.laddr.ip for connection in listening} == {"127.0.0.1"}
+        with Client(str(file)) as other:
+            assert other.ids == [0]
+    assert not file.exists()
+
+
+def test_stopping_does_not_wait_for_a_call_for_long() -> None:
+    cluster = LocalCluster(1)
+    client = cluster.start()
+    processes = family(cluster)
+    client[0].apply_async(time.sleep, 300)
+    begun = time.monotonic()
+    cluster.stop(grace=0.2)
+    assert time.monotonic() - begun < 10
+    assert are_gone(processes, within=0)
+
+
+def test_it_can_be_started_again() -> None:
+    cluster = LocalCluster(1)
+    for _ in range(2):
+        with cluster as client:
+            assert client[0].apply_sync(os.getpid) == cluster.engine_pids[0]
+            with pytest.raises(RuntimeError, match="running already"):
+                cluster.start()
+    with pytest.raises(RuntimeError, match="not running"):
+        cluster.connection_file
+
+
+OWNER = """
+import os, sys, time
+from IPython.parallel.local_cluster import LocalCluster
+cluster = LocalCluster(1)
+client = cluster.start()
+client[0].apply_async(time.sleep, 300)
+if os.fork() == 0:
+    time.sleep(300)  # a child that outlives its parent, with all its open files
+print(cluster.connection_file, cluster._cluster.controller.pid, *cluster.engine_pids, flush=True)
+time.sleep(300)
+"""
+
+
+def test_it_ends_with_its_owner_even_if_that_is_killed() -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert owner.stdout is not None
+    file, *pids = owner.stdout.readline().split()
+    processes = [psutil.Process(int(pid)) for pid in pids]
+    processes += [child for process in processes for child in process.children(recursive=True)]
+    try:
+        owner.kill()
+        owner.wait()
+        assert are_gone(processes)
+        deadline = time.monotonic() + 5
+        while Path(file).parents[1].exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        os.killpg(owner.pid, signal.SIGKILL)
+        owner.stdout.close()
+
+
+def test_a_controller_that_cannot_start_is_reported_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "zmq.py").write_text("raise ImportError('broken on purpose')")
+    with pytest.raises(ClusterStartError, match="broken on purpose"):
+        LocalCluster(1).start()
+    assert set(psutil.Process().children(recursive=True)) <= before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("ipython-parallel")] == []
+
+
+def test_engines_that_do_not_come_in_time_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(ClusterStartError, match="in time"):
+        LocalCluster(1).start(timeout=0.05)
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_cluster_without_engines_is_refused(n: int) -> None:
+    with pytest.raises(ValueError, match="at least one engine"):
+        LocalCluster(n)
+
+
+def test_there_is_an_engine_for_each_usable_core() -> None:
+    assert LocalCluster().n == usable_cores() >= 1
