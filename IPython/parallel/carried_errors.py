@@ -37,7 +37,7 @@ class _Sent:
         raise TypeError(f"{self.__name__} runs on engines only")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return EngineFunction(self._function, bundled=True), (self._content,)
+        return EngineFunction(self._function, bundled=True), (self.__name__, self._content)
 
 
 def single_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:

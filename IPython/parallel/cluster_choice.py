@@ -39,7 +39,7 @@ class ChosenCluster:
     abandon : callable
         The same at once, without waiting for calls that are running.
     interrupt : callable
-        Raises KeyboardInterrupt in running calls, on engines that are ours alone; on others nothing happens.
+        Raises KeyboardInterrupt in running calls on engines that are ours alone, and returns True; else returns False.
     is_ours : bool
         Whether the engines were started for this process, with its environment and working directory.
     """
@@ -47,7 +47,7 @@ class ChosenCluster:
     client: Client
     close: Callable[[], None]
     abandon: Callable[[], None]
-    interrupt: Callable[[], None]
+    interrupt: Callable[[], bool]
     is_ours: bool
 
 
@@ -94,7 +94,7 @@ def connect(connection_file: Path, timeout: float) -> ChosenCluster:
     except TimeoutError:
         client.close()
         raise ClusterUnavailable(f"the cluster of {connection_file} has no engine after {timeout:g} s") from None
-    return ChosenCluster(client, client.close, client.close, lambda: None, is_ours=False)
+    return ChosenCluster(client, client.close, client.close, lambda: False, is_ours=False)
 
 
 def connection_file_of(profile: str | None, cluster_id: str | None) -> Path:
@@ -123,7 +123,8 @@ def _read(connection_file: Path) -> dict[str, Any]:
     try:
         info = json.loads(connection_file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ClusterUnavailable(f"cannot read connection file {connection_file}: {os.strerror(error.errno or 0)}") from None
+        reason = os.strerror(error.errno or 0)
+        raise ClusterUnavailable(f"cannot read connection file {connection_file}: {reason}") from None
     except ValueError as error:
         raise ClusterUnavailable(f"{connection_file} is not a connection file: {_one_line(error)}") from None
     if not isinstance(info, dict):

@@ -234,18 +234,23 @@ class Dispatcher:
                 raise self._broken()
             if line.closed:
                 raise ExecutorShutdown()
-            if self._thread is None:
-                self._start_thread()
-            for unit in units:
-                for task in unit:
-                    task.line, task.serial = line, next(self._serials)
-                line.outstanding += len(unit)
-            if not line.waiting:
-                self._busy_lines.append(line)
-                self._lines.add(line)
-            line.waiting.extend(units)
+            if not units:
+                return
+            self._put_in_line(line, units)
             groups = self._decide() if not self._full else []
         self._send(groups)
+
+    def _put_in_line(self, line: Line, units: Sequence[Sequence[Task]]) -> None:
+        if self._thread is None:
+            self._start_thread()
+        for unit in units:
+            for task in unit:
+                task.line, task.serial = line, next(self._serials)
+            line.outstanding += len(unit)
+        if not line.waiting:
+            self._busy_lines.append(line)
+            self._lines.add(line)
+        line.waiting.extend(units)
 
     def withdraw(self, task: Task) -> None:
         """A task's future was cancelled: count it as settled. It leaves the line when its turn comes."""

@@ -333,7 +333,7 @@ class Runner:
         self._functions.move_to_end(key)
         return function
 
-    def run_one(self, payload: bytes) -> _Packed:
+    def run_one(self, name: str, payload: bytes) -> _Packed:
         """Run a call that has a message of its own. On the engine's main thread; its output goes the stock way."""
         self._overlay()
 
@@ -342,26 +342,27 @@ class Runner:
             args = [self._resolve(arg) for arg in args]
             return _Packed(shipping.dumps(function(*args, **{k: self._resolve(v) for k, v in kwargs.items()})))
 
-        return self._carrying_errors(call)
+        return self._carrying_errors(name, call)
 
-    def run_mapped(self, payload: bytes, args: tuple[Any, ...]) -> Any:
+    def run_mapped(self, name: str, payload: bytes, args: tuple[Any, ...]) -> Any:
+        """Run one call of a chunk. Its error is a result: raised, it would lose the others'."""
         self._overlay()
         if self._mapped is None or self._mapped[0] != payload:
             self._mapped = payload, pickle.loads(payload)
-        try:
-            with outside_event_loop():
-                return self._mapped[1](*args)
-        except BaseException as error:
-            return MapError(self._pack(error, "map"))
+        function = self._mapped[1]
+        succeeded, result = self._attempt(name, lambda: function(*args))
+        return result if succeeded else MapError(result[1])
 
-    def run_stock(self, buffers: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run_stock(self, name: str, buffers: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function as ipyparallel's own ``apply`` does: what it finds is the user's namespace."""
+
         def call() -> Any:
             from ipyparallel.serialize import deserialize_object
 
             function, _ = deserialize_object(buffers, self._user_ns)
             return function(*args, **kwargs)
 
-        return self._carrying_errors(call)
+        return self._carrying_errors(name, call)
 
     def _resolve(self, argument: Any) -> Any:
         """What a `Reference` argument refers to in the engine's namespace; anything else as it is."""
@@ -369,13 +370,21 @@ class Runner:
 
         return argument.get_object(self._user_ns) if isinstance(argument, Reference) else argument
 
-    def _carrying_errors(self, call: Callable[[], Any]) -> Any:
+    def _carrying_errors(self, name: str, call: Callable[[], Any]) -> Any:
         """The value of `call()`; an error leaves in a form that the kernel reports and the client finds again."""
-        try:
-            with outside_event_loop():
-                return call()
-        except BaseException as error:
-            raise remote_failure(error, self._pack(error, "apply")) from None
+        succeeded, result = self._attempt(name, call)
+        if succeeded:
+            return result
+        # Raised here, where no exception is being handled: IPython looks at the context, and shows groups its own way.
+        raise remote_failure(*result)
+
+    def _attempt(self, name: str, call: Callable[[], Any]) -> tuple[bool, Any]:
+        """(True, value) or (False, (error, packed error)) of `call()`."""
+        with outside_event_loop():
+            try:
+                return True, call()
+            except BaseException as error:
+                return False, (error, self._pack(error, name))
 
     def _pack(self, error: BaseException, call: str) -> dict[str, Any]:
         packed = remote_errors.pack_exception(error, shipping.dumps, own_frames=_OWN_FRAMES)
@@ -484,19 +493,19 @@ class _Packed:
         return pickle.loads, (self._data,)
 
 
-def single_call(payload: bytes) -> Callable[[], _Packed]:
+def single_call(name: str, payload: bytes) -> Callable[[], _Packed]:
     """A call, pickled with its arguments, that has a message of its own."""
-    return lambda: runner().run_one(payload)
+    return lambda: runner().run_one(name, payload)
 
 
-def mapped_calls(payload: bytes) -> Callable[[tuple[Any, ...]], Any]:
-    """A function that takes its arguments as a tuple, and whose errors are results: one must not lose a chunk."""
-    return lambda args: runner().run_mapped(payload, args)
+def mapped_calls(name: str, payload: bytes) -> Callable[[tuple[Any, ...]], Any]:
+    """A function that takes its arguments as a tuple, for a chunk of a map."""
+    return lambda args: runner().run_mapped(name, payload, args)
 
 
-def carrying_errors(buffers: list[Any]) -> Callable[..., Any]:
-    """A function as the kernel's ``apply`` would run it, in the user's namespace, whose error keeps its type."""
-    return lambda *args, **kwargs: runner().run_stock(buffers, args, kwargs)
+def carrying_errors(name: str, buffers: list[Any]) -> Callable[..., Any]:
+    """A function as the kernel's ``apply`` would run it, whose error keeps its type."""
+    return lambda *args, **kwargs: runner().run_stock(name, buffers, args, kwargs)
 
 
 def prepare(directories: list[str]) -> None:

@@ -243,11 +243,18 @@ class LocalCluster:
         """Process ids of the engines, in the order they were started."""
         return [engine.pid for engine in self._engines]
 
-    def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the calls that are running; idle engines take no notice. Any thread may call."""
+    def interrupt(self) -> bool:
+        """Raise KeyboardInterrupt in the calls that are running; idle engines take no notice. Any thread may call.
+
+        Returns
+        -------
+        bool
+            True: calls that can be interrupted are over soon.
+        """
         for pid in self.engine_pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
+        return True
 
     def stop(self, grace: float = STOP_GRACE) -> None:
         """End all processes and remove the private directory. Calling it again, or before `start`, does nothing.

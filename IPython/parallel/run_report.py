@@ -117,6 +117,7 @@ class Screen:
         self._bar: _Bar | None = None
         self._lock = threading.RLock()
         self._at_line_start = True
+        self._done = 0
 
     def progress(self, done: int, total: int) -> None:
         """Show that `done` of `total` calls have settled."""
@@ -125,8 +126,9 @@ class Screen:
         with self._lock:
             bar = self._bar or self._show_bar()
             bar.total = max(total, bar.total)
+            self._done = max(done, self._done)
             if self._at_line_start:
-                bar.update(max(0, done - bar.n))
+                bar.update(self._done - bar.n)
 
     def write(self, stream: str, text: str) -> None:
         """Write what a call printed to this process's own "stdout" or "stderr", whatever the program has put there."""
@@ -153,6 +155,7 @@ class Screen:
         yield
         self._at_line_start = text.endswith("\n")
         if self._at_line_start:
+            self._bar.n = self._done
             self._bar.refresh()
 
     def _show_bar(self) -> _Bar:

@@ -98,7 +98,7 @@ class Script(Program):
     def _load_container(self) -> tuple[ModuleType, CodeType]:
         # Python adds the container even where it was told not to add paths that may be unsafe.
         _set_path0(os.path.abspath(self.name), always=True)
-        spec = _main_of(self.name)
+        spec = _main_of(os.path.abspath(self.name))
         assert spec is not None
         return _main_module_of(spec), _code_from(spec)
 

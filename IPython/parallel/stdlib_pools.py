@@ -33,6 +33,10 @@ def _nothing() -> None:
     pass
 
 
+def _not_interrupted() -> bool:
+    return False
+
+
 def _ignore_future(future: Future[Any]) -> None:
     pass
 
@@ -53,14 +57,15 @@ class Backing:
         Called when a pool gets its first work, before that work leaves: engines are then brought to what workers
         forked at this moment would see.
     interrupt : callable
-        Raises KeyboardInterrupt in the calls that are running on the cluster.
+        Raises KeyboardInterrupt in the calls that are running on the cluster, and returns True; or does nothing, where
+        others use the engines too, and returns False.
     """
 
     client: Client
     on_output: Callable[[str, str], None] | None = None
     on_submit: Callable[[Future[Any]], None] = _ignore_future
     before_pool: Callable[[], None] = _nothing
-    interrupt: Callable[[], None] = _nothing
+    interrupt: Callable[[], bool] = _not_interrupted
 
 
 class ProcessPoolExecutor(Executor):
@@ -134,7 +139,7 @@ class ProcessPoolExecutor(Executor):
             return
         if interrupted:
             view.shutdown(wait=False, cancel_futures=True)
-            self._backing.interrupt()
+            wait = self._backing.interrupt() and wait
         view.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     shutdown.__doc__ = Executor.shutdown.__doc__

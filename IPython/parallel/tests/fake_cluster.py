@@ -14,6 +14,7 @@ import itertools
 import pickle
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from typing import Any
@@ -29,6 +30,9 @@ from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
 from IPython.parallel.tests.contracts.harness import PATIENCE
 from IPython.parallel.transport import frames_of, read_report
+
+# ipyparallel imports what it needs for this at the first use, and threads must not do that at the same time.
+serialize.serialize_object({})
 
 _numbers = itertools.count()
 _here = threading.local()
@@ -69,7 +73,7 @@ class _Event:
         self._all[self._number] = self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Event._all.__getitem__, (self._number,)
+        return _find_event, (self._number,)
 
     def set_arrived(self) -> None:
         self._arrived.set()
@@ -82,6 +86,10 @@ class _Event:
 
     def set(self) -> None:
         self._go_on.set()
+
+
+def _find_event(number: int) -> _Event:
+    return _Event._all[number]
 
 
 Event = _Event
@@ -138,7 +146,8 @@ class Message:
             self.lose("KeyError", "the engine was sent no code")
             return
         with self._engine.running(self):
-            self.reports.append((self._engine.runner.run_group(list(self._frames)), True))
+            final = self._engine.runner.run_group(list(self._frames))
+        self.reports.append((final, True))
 
     def deliver(self, *, early: bool = True, final: bool = True, again: bool = False) -> None:
         """Hand over the reports there are, of the wanted kinds; they are forgotten then, unless `again`."""
@@ -184,7 +193,8 @@ class FakeEngine:
 
     def receive(self, message: Message) -> None:
         self.messages.append(message)
-        self._arrived.put(message)
+        if self._thread is not None:
+            self._arrived.put(message)
 
     def understands(self, message: Message) -> bool:
         self._has_code = self._has_code or message.bundled
@@ -201,7 +211,7 @@ class FakeEngine:
         try:
             yield
         finally:
-            self._message = None
+            self._message, _here.engine = None, None
 
     def _publish(self, frames: list[bytes]) -> None:
         message = self._message
@@ -237,9 +247,11 @@ class FakeEngine:
                     message.deliver()
 
     def stop(self) -> None:
+        """Run no more; forget the messages, which know who waits for their reports."""
         if self._thread is not None:
             self._arrived.put(None)
             self._thread.join(PATIENCE)
+        self.messages.clear()
 
 
 class _Cluster:
@@ -282,6 +294,13 @@ class _Cluster:
         return [message for engine in self.members.values() for message in engine.messages]
 
 
+class _Mark:
+    """News that nobody wants to keep: it is gone when the dispatcher's thread is done with it."""
+
+    def __init__(self, handled: threading.Event) -> None:
+        weakref.finalize(self, handled.set)
+
+
 class FakeTransport(_Cluster):
     """A scripted `dispatcher.Transport`.
 
@@ -295,14 +314,8 @@ class FakeTransport(_Cluster):
         super().__init__(engines, started=started, output=output)
         self.before_send: Callable[[Group], None] = lambda group: None
         self._watchers: list[Callable[[], None]] = []
-        self._looked = threading.Condition()
-        self._looks = 0
-        self._changes = 0
 
     def engines(self) -> list[str]:
-        with self._looked:
-            self._looks += 1
-            self._looked.notify_all()
         return list(self.members)
 
     def watch(self, changed: Callable[[], None]) -> None:
@@ -322,20 +335,15 @@ class FakeTransport(_Cluster):
         engine.receive(Message(engine, frames_of(group), group.bundled, hear, lose))
 
     def _changed(self) -> None:
-        self._changes += 1
         for changed in self._watchers:
             changed()
 
     def flush(self) -> None:
-        """Wait until the dispatcher's thread has handled all that was reported before.
-
-        Twice around: when the thread looks at the engines again, what came before the first look is done.
-        """
-        for _ in range(2):
-            self._changed()
-            with self._looked:
-                # The dispatcher looked once when it was made.
-                assert self._looked.wait_for(lambda: self._looks > self._changes, PATIENCE), "no dispatcher's thread"
+        """Wait until the dispatcher's thread has handled all that was reported before, and that engines changed."""
+        handled = threading.Event()
+        for changed in self._watchers:
+            changed(_Mark(handled))  # type: ignore[call-arg]
+        assert handled.wait(PATIENCE), "the dispatcher's thread does not get there"
 
     def close(self) -> None:
         for engine in self.members.values():
@@ -347,7 +355,7 @@ class FakeClient(_Cluster):
 
     block = False
     _task_scheme = "leastload"
-    _mux_stream = None
+    _mux_stream = _mux_socket = _query_socket = None
 
     def __init__(self, engines: int = 0, *, started: bool = True, output: Any = None) -> None:
         super().__init__(engines, started=started, output=output)
@@ -357,6 +365,7 @@ class FakeClient(_Cluster):
         self.message_futures: list[MessageFuture] = []
         self.before_send: Callable[[FakeEngine], None] = lambda engine: None
         self._closed = False
+        self._io_loop = _NoLoop()
         self._futures: dict[str, Any] = {}
         self._registration_callbacks: list[Callable[[Any], None]] = []
 
@@ -428,6 +437,13 @@ def _message(engine: FakeEngine, f: serialize.PrePickled, frames: Any, future: M
         future.set_result(RemoteError(error, text, ""))
 
     return Message(engine, [bytes(frame) for frame in frames], b"def load(" in f.buffers[0], hear, lose)
+
+
+class _NoLoop:
+    """Stands for the loop that watches the client's sockets: there are none."""
+
+    def add_callback(self, callback: Callable[..., None], *args: Any) -> None:
+        pass
 
 
 class _Engines(dict[int, str]):
