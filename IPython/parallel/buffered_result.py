@@ -43,6 +43,12 @@ class BufferedResult(CallbackQueue, AsyncResult):
         self._room = room
         self._fname = fname
 
+    # Its state is the future's own, where an AsyncResult of messages is running from the beginning.
+    cancelled = Future.cancelled
+    running = Future.running
+    done = Future.done
+    exception = Future.exception
+
     @property
     def _client(self) -> Any:
         return self._room.client

@@ -9,6 +9,7 @@ call, so that later changes by the caller don't show.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import pickle
@@ -19,6 +20,8 @@ import uuid
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from ipyparallel.serialize import Reference
 
 from . import engine_bundle
 
@@ -44,23 +47,26 @@ class PickledFunction:
         The pickled function.
     """
 
-    __slots__ = ("_watched", "data", "key")
+    __slots__ = ("_cells", "_watched", "data", "key")
 
-    def __init__(self, data: bytes, watched: list[tuple[Mapping[str, Any], str, Any]]) -> None:
+    def __init__(self, data: bytes, pickler: CallPickler) -> None:
         self.data = data
         self.key = hashlib.blake2b(data, digest_size=16).digest()
-        self._watched = watched
+        self._watched = pickler.watched
+        self._cells = pickler.cells
 
     def is_current(self) -> bool:
-        """Whether every global it was pickled with is still bound to the same object."""
-        return all(space.get(name, _ABSENT) is value for space, name, value in self._watched)
+        """Whether every name it was pickled with, global or enclosed, is still bound to the same object."""
+        return all(space.get(name, _ABSENT) is value for space, name, value in self._watched) and (
+            not self._cells or all(_content(cell) is value for cell, value in self._cells)
+        )
 
 
 class _Globals:
     """Stands in a pickle for the shared globals of a module on the engine."""
 
     def __init__(self, module: str, attributes: dict[str, Any]) -> None:
-        self._of = (CLIENT, module, attributes)
+        self._of = (module, attributes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _namespaces.globals_of, self._of
@@ -93,11 +99,17 @@ class CallPickler(_shipping.Pickler):
 
     homeward = False
 
-    def __init__(self, file: io.BytesIO) -> None:
+    def __init__(self, file: io.BytesIO, *, tolerant: bool = False) -> None:
         super().__init__(file)
+        self._tolerant = tolerant
         self.watched: list[tuple[Mapping[str, Any], str, Any]] = []
-        self.lasting = True
+        self.cells: list[tuple[types.CellType, Any]] = []
         self._shared: dict[str, _Globals] = {}
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is Reference:
+            return engine_bundle.load().engine_runner.resolve, (obj.name,)
+        return super().reducer_override(obj)
 
     def home(self, obj: Any) -> tuple[str, str] | None:
         return _shipping.own_home(obj)
@@ -106,6 +118,8 @@ class CallPickler(_shipping.Pickler):
         make, newargs, state, *_ = reduced
         values = state[1]["__globals__"]
         self._watch(function, values)
+        values = {name: value for name, value in values.items() if not _is_ipythons(value)}
+        state[1]["__globals__"] = {name: self._shippable(name, value) for name, value in values.items()}
         module = _module_of(function)
         versions: dict[str, int] = {}
         if module is not None:
@@ -116,17 +130,55 @@ class CallPickler(_shipping.Pickler):
     def _shared_globals(self, module: str, attributes: dict[str, Any]) -> _Globals:
         return self._shared.setdefault(module, _Globals(module, attributes))
 
+    def _shippable(self, name: str, value: Any) -> Any:
+        """`value`, or what stands for a global that belongs to this process."""
+        make = _PROCESS_LOCAL.get(type(value))
+        if make is not None:
+            return _Fresh(make)
+        if self._tolerant and type(value) not in _FIXED:
+            try:
+                CallPickler(io.BytesIO()).dump(value)
+            except Exception as error:
+                return _shipping.Unavailable(name, f"{type(error).__name__}: {error}")
+        return value
+
     def _watch(self, function: types.FunctionType, values: Mapping[str, Any]) -> None:
         self.watched.extend((function.__globals__, name, value) for name, value in values.items())
-        for cell in function.__closure__ or ():
-            self.lasting = self.lasting and _is_fixed(cell)
+        self.cells.extend((cell, _content(cell)) for cell in function.__closure__ or ())
+
+    def is_lasting(self) -> bool:
+        """Whether a change of what was pickled would be noticed: not one in place of what a closure holds."""
+        return all(type(value) in _FIXED for _, value in self.cells)
 
 
-def _is_fixed(cell: types.CellType) -> bool:
+# What belongs to one process by nature: a function that uses such a global finds a new one on the engine, as it would
+# in a worker that the standard library spawned.
+_PROCESS_LOCAL: dict[type, Callable[[], Any]] = {
+    type(make()): make for make in (threading.Lock, threading.RLock, threading.local, threading.Event, threading.Condition)
+}
+
+
+class _Fresh:
+    """Stands in a pickle for a global that is made anew on the engine."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._make, ()
+
+
+def _is_ipythons(value: Any) -> bool:
+    """Whether a global is one of the names that IPython keeps in a user's namespace: engines have their own."""
+    kind = type(value.__self__) if type(value) is types.MethodType else type(value)
+    return (kind.__module__ or "").partition(".")[0] in ("IPython", "ipykernel")
+
+
+def _content(cell: types.CellType) -> Any:
     try:
-        return type(cell.cell_contents) in _FIXED
+        return cell.cell_contents
     except ValueError:  # not bound yet
-        return False
+        return _ABSENT
 
 
 def _module_of(function: types.FunctionType) -> str | None:
@@ -136,7 +188,7 @@ def _module_of(function: types.FunctionType) -> str | None:
     return name if module is not None and vars(module) is function.__globals__ else None
 
 
-_functions: weakref.WeakKeyDictionary[types.FunctionType, tuple[Any, PickledFunction]] = weakref.WeakKeyDictionary()
+_functions: weakref.WeakKeyDictionary[Callable[..., Any], tuple[Any, PickledFunction]] = weakref.WeakKeyDictionary()
 
 
 def pickle_function(function: Callable[..., Any]) -> PickledFunction | None:
@@ -145,31 +197,48 @@ def pickle_function(function: Callable[..., Any]) -> PickledFunction | None:
     None where the function must travel with each call: it is not a plain function, or it closes over something
     that may change in place.
     """
-    if type(function) is not types.FunctionType:
+    plain: Any = function.__wrapped__ if type(function) is functools._lru_cache_wrapper else function
+    if type(plain) is not types.FunctionType:
         return None
-    made_for = (function.__code__, function.__defaults__, function.__closure__)
+    made_for = (plain.__code__, plain.__defaults__, plain.__closure__)
     cached = _functions.get(function)
     if cached is not None and cached[0] == made_for and cached[1].is_current():
         return cached[1]
-    pickled, lasting = _pickle(function)
-    if lasting:
-        _functions[function] = made_for, pickled
-        return pickled
-    return None
+    data, pickler = _dump(function)
+    if not pickler.is_lasting():
+        return None
+    pickled = PickledFunction(data, pickler)
+    _functions[function] = made_for, pickled
+    return pickled
 
 
-def _pickle(function: types.FunctionType) -> tuple[PickledFunction, bool]:
+def _dump(value: Any) -> tuple[bytes, CallPickler]:
+    """Pickle `value`; functions may use globals that cannot be pickled, as long as they don't use them on the engine."""
+    try:
+        return _dump_with(value, tolerant=False)
+    except Exception as error:
+        try:
+            return _dump_with(value, tolerant=True)
+        except Exception:
+            raise error from None
+
+
+def _dump_with(value: Any, *, tolerant: bool) -> tuple[bytes, CallPickler]:
     file = io.BytesIO()
-    pickler = CallPickler(file)
-    pickler.dump(function)
-    return PickledFunction(file.getvalue(), pickler.watched), pickler.lasting
+    pickler = CallPickler(file, tolerant=tolerant)
+    pickler.dump(value)
+    return file.getvalue(), pickler
 
 
 def dumps(value: Any) -> bytes:
-    """Pickle anything a call carries."""
-    file = io.BytesIO()
-    CallPickler(file).dump(value)
-    return file.getvalue()
+    """Pickle anything a call carries.
+
+    Raises
+    ------
+    Exception
+        Whatever pickling raises.
+    """
+    return _dump(value)[0]
 
 
 def pickle_call(

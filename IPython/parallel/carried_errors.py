@@ -13,13 +13,14 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from ipyparallel import Client
+from ipyparallel import AsyncResult, Client
 from ipyparallel.client.remotefunction import getname
 from ipyparallel.serialize import serialize_object
 
-from .call_pickling import dumps
+from .call_pickling import CLIENT, dumps
 from .engine_bundle import EngineFunction, load
 from .rebuilt_errors import rebuild_exception
+from .view_state import state_of
 
 _logger = logging.getLogger(__name__)
 _MARK = load().engine_runner.FAILURE_MARK
@@ -37,7 +38,7 @@ class _Sent:
         raise TypeError(f"{self.__name__} runs on engines only")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return EngineFunction(self._function, bundled=True), (self.__name__, self._content)
+        return EngineFunction(self._function, bundled=True), (self.__name__, CLIENT, self._content)
 
 
 def single_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
@@ -51,8 +52,8 @@ def single_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
     return _Sent(getname(function), "single_call", dumps((function, args, kwargs)))
 
 
-def mapped_calls(function: Callable[..., Any]) -> Callable[[Any], Any]:
-    """A function of one tuple of arguments whose errors are results, for a chunk of a map."""
+def mapped_calls(function: Callable[..., Any]) -> Callable[[bytes], Any]:
+    """A function of one pickled tuple of arguments whose errors are results, for a chunk of a map."""
     return _Sent(getname(function), "mapped_calls", dumps(function))
 
 
@@ -64,10 +65,13 @@ def carrying_errors(function: Any) -> Any:
 
 
 def wrap_really_apply(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`View._really_apply` that lets every function carry its errors."""
+    """`View._really_apply` that lets every function carry its errors, and whose results the view knows."""
 
     def _really_apply(self: Any, f: Any, args: Any = None, kwargs: Any = None, **flags: Any) -> Any:
-        return original(self, carrying_errors(f), args, kwargs, **flags)
+        result = original(self, carrying_errors(f), args, kwargs, **flags)
+        if isinstance(result, AsyncResult):
+            state_of(self).note([result])
+        return result
 
     return _really_apply
 

@@ -30,12 +30,14 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from . import task_states
 from .batch_policy import OVERRUN, BatchPolicy
-from .call_pickling import PickledFunction
 from .errors import ExecutorShutdown
+
+if TYPE_CHECKING:
+    from .call_pickling import PickledFunction
 
 _logger = logging.getLogger(__name__)
 
@@ -77,6 +79,9 @@ class Transport(Protocol):
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed()`, which never blocks, whenever engines came or went."""
 
+    def died(self, engine: str | None, call: str) -> Exception:
+        """The error of a call whose engine is gone."""
+
     def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
         """Send `group`; call `report`, which never blocks, with each report until a final one. Any thread."""
 
@@ -91,14 +96,13 @@ class SettledFuture(Protocol):
 class Task:
     """One call on its way."""
 
-    __slots__ = ("begun", "function", "future", "line", "name", "payload", "serial")
+    __slots__ = ("function", "future", "line", "name", "payload", "serial")
 
     def __init__(self, future: Any, function: PickledFunction | None, payload: bytes, name: str) -> None:
         self.future = future
         self.function = function
         self.payload = payload
         self.name = name
-        self.begun = False
 
 
 class Engine:
@@ -109,8 +113,7 @@ class Engine:
         self.epoch = 0
         self.groups: list[Group] = []
         self.overrunning: Group | None = None
-        self.known: set[bytes] = set()
-        self.loaded = False
+        self.known: set[tuple[str, bytes]] = set()  # functions there: space and key
 
     def has_room(self, depth: int) -> bool:
         """Whether another group may go there; behind one that overruns, it would wait for who knows how long."""
@@ -135,13 +138,9 @@ class Group:
         self.pending = {task.serial: task for task in tasks}
         self.calls = tuple(tasks)
         self.functions = self._unknown(engine, tasks)
-        # The first message to an engine brings the code that understands it.
-        self.bundled = not engine.loaded
-        engine.loaded = True
 
-    @staticmethod
-    def _unknown(engine: Engine, tasks: list[Task]) -> list[PickledFunction]:
-        functions = {task.function.key: task.function for task in tasks if task.function is not None}
+    def _unknown(self, engine: Engine, tasks: list[Task]) -> list[PickledFunction]:
+        functions = {(self.line.space, task.function.key): task.function for task in tasks if task.function is not None}
         unknown = [function for key, function in functions.items() if key not in engine.known]
         engine.known.update(functions)
         return unknown
@@ -152,6 +151,10 @@ class Line:
 
     Parameters
     ----------
+    space : str
+        Whose globals the calls' functions share on an engine: the client's, or one pool's.
+    only : str or None
+        The one engine to use.
     max_engines : int or None
         Use at most that many engines.
     setup : tuple of (str, bytes) or None
@@ -162,10 +165,14 @@ class Line:
 
     def __init__(
         self,
+        space: str,
+        only: str | None = None,
         max_engines: int | None = None,
         setup: tuple[str, bytes] | None = None,
         on_output: Callable[[str, str], None] | None = None,
     ) -> None:
+        self.space = space
+        self.only = only
         self.max_engines = max_engines
         self.setup = setup
         self.on_output = on_output
@@ -177,7 +184,22 @@ class Line:
     def __repr__(self) -> str:
         return f"<Line: {self.outstanding} outstanding>"
 
+    def take_all(self) -> list[Task]:
+        """All that wait and are not cancelled; they count as running now."""
+        units = list(self.waiting)
+        self.waiting.clear()
+        return [task for unit in units for task in unit if task_states.begin(task.future)]
+
+    def put_back(self, units: list[Sequence[Task]]) -> None:
+        """Insert units where they were: nearly always in front of all others."""
+        last = max(unit[0].serial for unit in units)
+        while self.waiting and self.waiting[0][0].serial < last:
+            units.append(self.waiting.popleft())
+        self.waiting.extendleft(sorted(units, key=lambda unit: unit[0].serial, reverse=True))
+
     def may_use(self, engine: Engine) -> bool:
+        if self.only is not None:
+            return engine.name == self.only
         return self.max_engines is None or engine.name in self.engines or len(self.engines) < self.max_engines
 
 
@@ -281,11 +303,9 @@ class Dispatcher:
         """The client is closed, or the controller gone: fail what is outstanding, refuse what comes later."""
         with self._lock:
             self._broken = error
-            tasks = [task for line in self._busy_lines for unit in line.waiting for task in unit]
+            tasks = [task for line in self._busy_lines for task in line.take_all()]
             for engine in self._engines.values():
                 tasks += [task for group in engine.groups for task in group.pending.values()]
-            for line in self._busy_lines:
-                line.waiting.clear()
             self._engines.clear()
             self._busy_lines.clear()
         for task in tasks:
@@ -308,7 +328,7 @@ class Dispatcher:
         groups: list[Group] = []
         while self._busy_lines and (found := self._room()) is not None:
             line, engine = found
-            tasks = self._take(line, self._policy.size(self._waiting_calls(line), self._width(line)))
+            tasks = self._take(line, self._size(line, engine))
             if tasks:
                 group = Group(self.name, engine, line, tasks)
                 engine.groups.append(group)
@@ -333,8 +353,13 @@ class Dispatcher:
                     return line, engine
         return None
 
+    def _size(self, line: Line, engine: Engine) -> int:
+        size = self._policy.size(self._waiting_calls(line), self._width(line))
+        # What waits at an engine cannot be cancelled: behind a call of unknown length little may wait.
+        return min(size, 2 * len(engine.groups[-1].calls)) if engine.groups else size
+
     def _width(self, line: Line) -> int:
-        return min(len(self._engines), line.max_engines or len(self._engines))
+        return 1 if line.only is not None else min(len(self._engines), line.max_engines or len(self._engines))
 
     @staticmethod
     def _waiting_calls(line: Line) -> int:
@@ -346,10 +371,7 @@ class Dispatcher:
         tasks: list[Task] = []
         waiting = line.waiting
         while waiting and (not tasks or len(tasks) + len(waiting[0]) <= size):
-            for task in waiting.popleft():
-                if task.begun or task_states.begin(task.future):
-                    task.begun = True
-                    tasks.append(task)
+            tasks += [task for task in waiting.popleft() if task_states.begin(task.future)]
         self._busy_lines.remove(line)
         if waiting:
             self._busy_lines.append(line)
@@ -361,11 +383,15 @@ class Dispatcher:
             self._idle.notify_all()
 
     def _requeue(self, tasks: Iterable[Task]) -> None:
-        """Put tasks that left but never ran in front of their line again."""
-        for task in reversed(list(tasks)):
-            if not task.line.waiting:
-                self._busy_lines.append(task.line)
-            task.line.waiting.appendleft((task,))
+        """Put tasks that left but never ran into their lines again, in the order of submission."""
+        by_line: dict[Line, list[Sequence[Task]]] = {}
+        for task in tasks:
+            task_states.give_back(task.future)
+            by_line.setdefault(task.line, []).append((task,))
+        for line, units in by_line.items():
+            if not line.waiting:
+                self._busy_lines.append(line)
+            line.put_back(units)
 
     # -- sending
 
@@ -398,14 +424,22 @@ class Dispatcher:
         with self._lock:
             for name in names:
                 self._engines.setdefault(name, Engine(name))
-            gone = [engine for name, engine in self._engines.items() if name not in names]
-            for engine in gone:
-                # Its groups are reported lost by the transport; no new ones go there.
-                del self._engines[engine.name]
-                for line in self._lines:
-                    line.engines.discard(engine.name)
+            stranded = [task for name in self._engines.keys() - set(names) for task in self._forget_engine(name)]
             groups = self._decide_anew()
         self._send(groups)
+        for task in stranded:
+            self._fail(task, self._transport.died(task.line.only, task.name))
+
+    def _forget_engine(self, name: str) -> list[Task]:
+        """No new groups go there; those under way are reported lost by the transport. The tasks that can't go elsewhere."""
+        del self._engines[name]
+        stranded: list[Task] = []
+        for line in self._lines:
+            line.engines.discard(name)
+            if line.only == name and line.waiting:
+                self._busy_lines.remove(line)
+                stranded += line.take_all()
+        return stranded
 
     def _hear_report(self, group: Group, report: Report) -> None:
         with self._lock:
@@ -425,7 +459,7 @@ class Dispatcher:
         settled = [(group.pending.pop(o.serial), o) for o in report.outcomes if o.serial in group.pending]
         missing = [task for task, outcome in settled if outcome.status == MISSING]
         if engine is not None:
-            engine.known.difference_update(task.function.key for task in missing if task.function is not None)
+            engine.known.difference_update((group.line.space, task.function.key) for task in missing if task.function)
         returned = [group.pending.pop(serial) for serial in report.returned if serial in group.pending]
         self._requeue(missing + returned)
         if report.final and report.outcomes:
@@ -484,8 +518,7 @@ class Dispatcher:
             self._fail(task, lost.error(task.name))
 
     def _fail(self, task: Task, error: BaseException) -> None:
-        if not task.begun and not task_states.begin(task.future):
-            return  # cancelled, and counted then
+        """Fail a task that has left; of one that waits, a cancel may have come first."""
         task.future.fail(error)
         with self._lock:
             self._settled(task.line, 1)

@@ -30,6 +30,7 @@ _LOADER = '''
 import sys, types, zlib
 def load(name, packed, cloudpickle_packed, directories):
     if name in sys.modules:
+        sys.modules[name].engine_runner.prepare(directories)
         return sys.modules[name]
     def add(full, source):
         module = types.ModuleType(full)

@@ -230,7 +230,7 @@ class Runner:
         self._user_ns = user_ns
         self._hidden = hidden
         self._output = output
-        self._functions: OrderedDict[bytes, Any] = OrderedDict()
+        self._functions: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
         self._set_up: dict[str, dict[str, Any] | None] = {}
         self._epochs: dict[str, int] = {}
         self._watchdog: _Watchdog | None = None
@@ -265,8 +265,8 @@ class Runner:
             traceback.print_exc(file=sys.__stderr__)
 
     def _run(self, group: Group) -> None:
-        self._overlay()
-        self._load_functions(group.header["functions"])
+        self._enter(group.header["space"])
+        self._load_functions(group.header["space"], group.header["functions"])
         broken = self._set_up_once(group.header["setup"])
         while True:
             try:
@@ -275,12 +275,13 @@ class Runner:
                 return
             group.outcomes.append(self._run_call(group, broken, *call))
 
-    def _overlay(self) -> None:
+    def _enter(self, space: str) -> None:
+        namespaces.enter(space)
         namespaces.overlay_all(dict(namespaces.user_names(self._user_ns, self._hidden)))
 
-    def _load_functions(self, functions: list[tuple[bytes, bytes]]) -> None:
+    def _load_functions(self, space: str, functions: list[tuple[bytes, bytes]]) -> None:
         for key, data in functions:
-            self._functions[key] = _Unloaded(data)
+            self._functions[space, key] = _Unloaded(data)
         while len(self._functions) > FUNCTIONS_KEPT:
             self._functions.popitem(last=False)
 
@@ -307,10 +308,12 @@ class Runner:
         try:
             if broken is not None:
                 status, data = ERROR, pickle.dumps(dict(broken, setup=True))
-            elif key is not None and key not in self._functions:
+            elif key is not None and (group.header["space"], key) not in self._functions:
                 status, data = MISSING, b""
             else:
-                status, data = OK, self._call(key, group.frames[payload] if isinstance(payload, int) else payload)
+                if isinstance(payload, int):
+                    payload = group.frames[payload]
+                status, data = OK, self._call(group.header["space"], key, payload)
         except BaseException as error:
             status, data = ERROR, pickle.dumps(self._pack(error, name))
         if len(data) > INLINE:
@@ -318,57 +321,58 @@ class Runner:
             data = len(group.large)
         return serial, status, data, started, max(started, time.time()), self._output.take()
 
-    def _call(self, key: bytes | None, payload: Any) -> bytes:
+    def _call(self, space: str, key: bytes | None, payload: Any) -> bytes:
         if key is None:
             function, args, kwargs = pickle.loads(payload)
         else:
             args, kwargs = pickle.loads(payload)
-            function = self._function(key)
+            function = self._function((space, key))
         return shipping.dumps(function(*args, **kwargs))
 
-    def _function(self, key: bytes) -> Any:
+    def _function(self, key: tuple[str, bytes]) -> Any:
         function = self._functions[key]
         if type(function) is _Unloaded:
             function = self._functions[key] = pickle.loads(function.data)
         self._functions.move_to_end(key)
         return function
 
-    def run_one(self, name: str, payload: bytes) -> _Packed:
+    def run_one(self, name: str, space: str, payload: bytes) -> _Packed:
         """Run a call that has a message of its own. On the engine's main thread; its output goes the stock way."""
-        self._overlay()
+        self._enter(space)
 
         def call() -> _Packed:
             function, args, kwargs = pickle.loads(payload)
-            args = [self._resolve(arg) for arg in args]
-            return _Packed(shipping.dumps(function(*args, **{k: self._resolve(v) for k, v in kwargs.items()})))
+            return _Packed(shipping.dumps(function(*args, **kwargs)))
 
         return self._carrying_errors(name, call)
 
-    def run_mapped(self, name: str, payload: bytes, args: tuple[Any, ...]) -> Any:
+    def run_mapped(self, name: str, space: str, payload: bytes, args: bytes) -> Any:
         """Run one call of a chunk. Its error is a result: raised, it would lose the others'."""
-        self._overlay()
-        if self._mapped is None or self._mapped[0] != payload:
-            self._mapped = payload, pickle.loads(payload)
-        function = self._mapped[1]
-        succeeded, result = self._attempt(name, lambda: function(*args))
+        self._enter(space)
+
+        def call() -> Any:
+            if self._mapped is None or self._mapped[0] != payload:
+                self._mapped = payload, pickle.loads(payload)
+            return self._mapped[1](*pickle.loads(args))
+
+        succeeded, result = self._attempt(name, call)
         return result if succeeded else MapError(result[1])
 
-    def run_stock(self, name: str, buffers: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run_stock(self, name: str, space: str, buffers: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function as ipyparallel's own ``apply`` does: what it finds is the user's namespace."""
 
         def call() -> Any:
             from ipyparallel.serialize import deserialize_object
 
+            namespaces.enter(space)
             function, _ = deserialize_object(buffers, self._user_ns)
             return function(*args, **kwargs)
 
         return self._carrying_errors(name, call)
 
-    def _resolve(self, argument: Any) -> Any:
-        """What a `Reference` argument refers to in the engine's namespace; anything else as it is."""
-        from ipyparallel.serialize import Reference
-
-        return argument.get_object(self._user_ns) if isinstance(argument, Reference) else argument
+    def resolve(self, name: str) -> Any:
+        """What an `ipyparallel.Reference` of that name refers to here."""
+        return eval(name, self._user_ns)
 
     def _carrying_errors(self, name: str, call: Callable[[], Any]) -> Any:
         """The value of `call()`; an error leaves in a form that the kernel reports and the client finds again."""
@@ -450,6 +454,7 @@ def runner() -> Runner:
 
 def _engine_runner() -> Runner:
     from IPython import get_ipython
+    from IPython.display import display
 
     shell = get_ipython()
     kernel = shell.kernel
@@ -458,6 +463,8 @@ def _engine_runner() -> Runner:
     def publish(frames: list[bytes]) -> None:
         shell.data_pub.publish_data({"report": frames})
 
+    namespaces.fall_back_on({"get_ipython": get_ipython, "display": display})
+    _let_pickle_find_callers_names(sys.modules["__main__"])
     return Runner(engine, publish, shell.user_ns, shell.user_ns_hidden, Output(shell.display_pub))
 
 
@@ -479,6 +486,12 @@ def rebuild(packed: dict[str, Any]) -> Any:
 rebuilder: Callable[[dict[str, Any]], BaseException] | None = None
 
 
+def _let_pickle_find_callers_names(main: Any) -> None:
+    """Pickle looks for a class of the caller's in ``__main__``, which here is the engine user's."""
+    if "__getattr__" not in vars(main):
+        main.__getattr__ = shipping.arrived
+
+
 def run_group(*frames: Any) -> list[bytes]:
     return runner().run_group(list(frames))
 
@@ -490,22 +503,38 @@ class _Packed:
         self._data = data
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return pickle.loads, (self._data,)
+        return unpack, (self._data,)
 
 
-def single_call(name: str, payload: bytes) -> Callable[[], _Packed]:
+def unpack(data: bytes) -> Any:
+    """The value of a call; at the client, where ipyparallel unpickles it on the thread that receives messages.
+
+    An error there would leave the result waiting for ever: it becomes the result, as a remote error does.
+    """
+    try:
+        return pickle.loads(data)
+    except Exception as error:
+        return rebuild({"error": remote_errors.pack_exception(error, shipping.dumps), "engine": {}})
+
+
+def resolve(name: str) -> Any:
+    """Unpickling a Reference among a call's arguments calls this."""
+    return runner().resolve(name)
+
+
+def single_call(name: str, space: str, payload: bytes) -> Callable[[], _Packed]:
     """A call, pickled with its arguments, that has a message of its own."""
-    return lambda: runner().run_one(name, payload)
+    return lambda: runner().run_one(name, space, payload)
 
 
-def mapped_calls(name: str, payload: bytes) -> Callable[[tuple[Any, ...]], Any]:
-    """A function that takes its arguments as a tuple, for a chunk of a map."""
-    return lambda args: runner().run_mapped(name, payload, args)
+def mapped_calls(name: str, space: str, payload: bytes) -> Callable[[bytes], Any]:
+    """A function that takes its arguments as a pickled tuple, for a chunk of a map."""
+    return lambda args: runner().run_mapped(name, space, payload, args)
 
 
-def carrying_errors(name: str, buffers: list[Any]) -> Callable[..., Any]:
+def carrying_errors(name: str, space: str, buffers: list[Any]) -> Callable[..., Any]:
     """A function as the kernel's ``apply`` would run it, whose error keeps its type."""
-    return lambda *args, **kwargs: runner().run_stock(name, buffers, args, kwargs)
+    return lambda *args, **kwargs: runner().run_stock(name, space, buffers, args, kwargs)
 
 
 def prepare(directories: list[str]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import wait as futures_wait
 from itertools import islice
 from typing import Any
 
@@ -26,21 +27,14 @@ from .dispatcher import Line
 from .engine_room import room_of
 from .errors import ExecutorShutdown
 from .map_result import MapResult
+from .originals import original_of
 from .task_result import TaskResult
+from .view_state import ViewState, line_for, state_of
 
 _UNSET: Any = object()
-_OWN_MESSAGE_FLAGS = ("after", "follow", "targets", "timeout", "retries", "track")
 # Calls of a map go out in portions, so that the first run while the last are pickled.
 _PORTION = 256
 _PORTION_SECONDS = 0.005
-
-
-def line_of(view: View) -> Line:
-    """The view's line of waiting calls, made when first asked for."""
-    line = view.__dict__.get("_line")
-    if line is None:
-        line = view.__dict__.setdefault("_line", Line())
-    return line  # type: ignore[no-any-return]
 
 
 def configure_pool(
@@ -69,13 +63,11 @@ def configure_pool(
     setup = None
     if initializer is not None:
         setup = uuid.uuid4().hex, call_pickling.dumps((initializer, initargs))
-    view.__dict__["_line"] = Line(max_workers, setup, on_output)
-
-
-def _travels_alone(view: View) -> bool:
-    if not isinstance(view, LoadBalancedView):
-        return True
-    return any(getattr(view, flag) for flag in _OWN_MESSAGE_FLAGS)
+    # A pool's functions share no globals with other pools', as if its workers had just been started.
+    space = uuid.uuid4().hex
+    view.__dict__["_executor_state"] = ViewState(
+        Line(space, max_engines=max_workers, setup=setup, on_output=on_output)
+    )
 
 
 # -- submit
@@ -107,10 +99,10 @@ def submit(self: View, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
     Any thread, done-callbacks included; never blocks. What cannot be pickled is the future's error.
     Source: PEP 3148.
     """
-    line = line_of(self)
-    if line.closed:
+    if state_of(self).closed:
         raise ExecutorShutdown()
-    if _travels_alone(self):
+    line = line_for(self)
+    if line is None:
         return _submit_alone(self, fn, args, kwargs)
     room = room_of(self.client)
     return room.submit(self, line, fn, ((args, kwargs),), name=getname(fn), label=self.label)[0]
@@ -131,7 +123,7 @@ def _submit_alone(view: View, fn: Callable[..., Any], args: tuple[Any, ...], kwa
 
 @decorator
 def _refused_after_shutdown(method: Callable[..., Any], self: View, *args: Any, **kwargs: Any) -> Any:
-    if line_of(self).closed:
+    if state_of(self).closed:
         raise ExecutorShutdown()
     return method(self, *args, **kwargs)
 
@@ -193,29 +185,28 @@ def map_balanced(
         return lazy_map.results(self.submit, f, zip(*sequences), buffersize, deadline)
     if block is None:
         block = self.block and timeout is None
-    if _travels_alone(self):
+    if (line := line_for(self)) is None:
         keywords = {"ordered": ordered, "return_exceptions": return_exceptions, "label": label}
-        return _map_alone(self, f, sequences, deadline, block, dict(keywords, chunksize=chunksize or 1))
-    label = self.label if label is None else label
+        original = original_of(LoadBalancedView, "map")
+        return _map_alone(self, original, f, sequences, deadline, block, dict(keywords, chunksize=chunksize or 1))
     result = MapResult(
         room_of(self.client), getname(f), ordered=ordered, return_exceptions=return_exceptions, deadline=deadline
     )
-    _submit_all(self, f, zip(*sequences), result, label, chunksize or 1)
+    _submit_all(self, line, f, zip(*sequences), result, label, chunksize or 1)
     return result.get() if block else result
 
 
 def _submit_all(
-    view: View, f: Callable[..., Any], calls: Iterator[Any], result: MapResult, label: str | None, unit: int
+    view: View, line: Line, f: Callable[..., Any], calls: Iterator[Any], result: MapResult, label: Any, unit: int
 ) -> None:
     """Submit the calls of a map in portions; if the input raises, what has not started is cancelled."""
-    room, line = room_of(view.client), line_of(view)
+    room = room_of(view.client)
+    label = view.label if label is None else label
     tasks: list[TaskResult] = []
     try:
         for portion in _portions(calls, unit):
             prepared = [(args, {}) for args in portion]
-            tasks += room.submit(
-                view, line, f, prepared, name=result._fname, label=label, parent=result, unit=unit
-            )
+            tasks += room.submit(view, line, f, prepared, name=result._fname, label=label, parent=result, unit=unit)
     except BaseException:
         for task in tasks:
             task.cancel()
@@ -292,29 +283,34 @@ def wrap_direct_map(original: Callable[..., Any]) -> Callable[..., Any]:
             return lazy_map.results(self.submit, f, zip(*sequences), buffersize, deadline)
         if block is None:
             block = self.block and timeout is None
-        return _map_alone(self, f, sequences, deadline, block, legacy, original)
+        if not legacy.get("track") and (line := line_for(self)) is not None:
+            return_exceptions = legacy.get("return_exceptions", False)
+            result = MapResult(
+                room_of(self.client), getname(f), ordered=True, return_exceptions=return_exceptions, deadline=deadline
+            )
+            _submit_all(self, line, f, zip(*sequences), result, legacy.get("label"), 1)
+            return result.get() if block else result
+        return _map_alone(self, original, f, sequences, deadline, block, legacy)
 
     return map_direct
 
 
 def _map_alone(
     view: View,
+    original: Callable[..., Any],
     f: Callable[..., Any],
     sequences: tuple[Iterable[Any], ...],
     deadline: float | None,
     block: bool,
     keywords: dict[str, Any],
-    original: Callable[..., Any] | None = None,
 ) -> Any:
-    """A map whose parts are messages of their own, made by ipyparallel of a function of one tuple."""
-    from .patching import original as original_of
-
-    original = original or original_of(LoadBalancedView, "map")
-    calls = list(zip(*sequences))
+    """A map whose parts are messages of their own, made by ipyparallel of a function of one pickled tuple."""
+    calls = [call_pickling.dumps(args) for args in zip(*sequences)]
     if not calls:
         return _nothing(view, f, deadline, block)
     result = original(view, mapped_calls(f), calls, block=False, **keywords)
     result._deadline = deadline
+    state_of(view).note([result])
     return result.get() if block else result
 
 
@@ -380,15 +376,19 @@ def _only_wait(args: tuple[Any, ...], wait: bool | None) -> bool:
 
 
 def _shut_down(view: View, wait: bool, cancel_futures: bool) -> None:
-    line = line_of(view)
-    room_of(view.client).dispatcher.close(line, cancel=cancel_futures)
+    state = state_of(view)
+    state.closed = True
+    for line in state.lines():
+        room_of(view.client).dispatcher.close(line, cancel=cancel_futures)
     if wait:
         _wait(view)
 
 
 def _wait(view: View) -> None:
-    room_of(view.client).dispatcher.wait(line_of(view))
-    view.client.wait(list(view.outstanding))
+    state = state_of(view)
+    for line in state.lines():
+        room_of(view.client).dispatcher.wait(line)
+    futures_wait(state.under_way())
 
 
 def enter(self: View) -> View:
@@ -404,7 +404,7 @@ def exit_(self: View, *exc_info: Any) -> bool:
 
 def max_workers(self: View) -> int:
     """How many engines the view can use now, at least 1: consumers divide by it."""
-    limit = line_of(self).max_engines or len(self)
+    limit = state_of(self).balanced.max_engines or len(self)
     return max(1, min(limit, len(self)))
 
 

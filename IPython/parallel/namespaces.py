@@ -68,18 +68,43 @@ class Namespace:
 _namespaces: dict[tuple[str, str], Namespace] = {}
 _by_globals: dict[int, Namespace] = {}
 _users: dict[str, Any] = {}
+_fallbacks: dict[str, Any] = {}
+_space = ""
 
 
-def globals_of(client: str, module: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The shared globals of `module` of `client`; unpickling a function calls this."""
-    namespace = _namespaces.get((client, module))
+def enter(space: str) -> None:
+    """Let what is unpickled from now on belong to `space`: a client, or one pool of a client's. Main thread."""
+    global _space
+    _space = space
+
+
+def globals_of(module: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The shared globals of `module` in the space entered; unpickling a function calls this."""
+    namespace = _namespaces.get((_space, module))
     if namespace is None:
-        namespace = _namespaces[client, module] = Namespace()
+        namespace = _namespaces[_space, module] = Namespace()
         # Shared globals live as long as the engine, so their id can stand for them.
         _by_globals[id(namespace.globals)] = namespace
+        namespace.globals.update(_fallbacks)
         namespace.globals.update(attributes)
         namespace.overlay(_users)
     return namespace.globals
+
+
+def fall_back_on(names: Mapping[str, Any]) -> None:
+    """Names that functions find when neither the user of the engine nor the caller has them."""
+    _fallbacks.update(names)
+
+
+def lookup(module: str, name: str) -> Any:
+    """What functions of `module` in the space entered know as `name`.
+
+    Raises
+    ------
+    KeyError
+        If they know no such name.
+    """
+    return _namespaces[_space, module].globals[name]
 
 
 def namespace_of(globals_: dict[str, Any]) -> Namespace | None:

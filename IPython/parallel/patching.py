@@ -19,14 +19,13 @@ from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult, BroadcastVi
 from ipyparallel import LoadBalancedView
 from ipyparallel.client.view import View, ViewExecutor
 
-from . import carried_errors, client_mixin, executor_mixin, future_mixin, map_mixin
+from . import carried_errors, client_mixin, executor_mixin, future_mixin, map_mixin, originals
 from .map_iteration import MapIteration
+from .originals import original_of
 from .result_shim import ResultAccess
 
 # The versions this table was written and tested for.
 TESTED = ((9, 2), (10, 0))
-
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,6 @@ PATCHES: tuple[Patch, ...] = (
     _wrapping(Client, "close", client_mixin.wrap_close, "outstanding calls fail instead of waiting for ever"),
 )
 
-_originals: dict[tuple[type, str], Any] = {}
 _lock = threading.Lock()
 
 
@@ -126,11 +124,11 @@ def install() -> None:
         If ipyparallel is outside the tested range or lacks a patched name; nothing is changed then.
     """
     with _lock:
-        if _originals:
+        if originals.recorded:
             return
         _check(ipyparallel.version_info, PATCHES)
         for patch in PATCHES:
-            _originals[patch.target, patch.name] = _own(patch.target, patch.name)
+            originals.recorded[patch.target, patch.name] = _own(patch.target, patch.name)
         for patch in PATCHES:
             setattr(patch.target, patch.name, _made(patch))
 
@@ -139,24 +137,18 @@ def uninstall() -> None:
     """Take the patches off: the very same objects are back. Results and views made meanwhile lose what they gained."""
     with _lock:
         for patch in reversed(PATCHES):
-            if (before := _originals.pop((patch.target, patch.name), None)) is _ABSENT:
+            if (before := originals.recorded.pop((patch.target, patch.name), None)) is originals.ABSENT:
                 delattr(patch.target, patch.name)
             elif before is not None:
                 setattr(patch.target, patch.name, before)
 
 
-def original(target: type, name: str) -> Any:
-    """What `target.name` was before `install`, looked up as the class would."""
-    before = _originals.get((target, name), _ABSENT)
-    return getattr(super(target, target), name) if before is _ABSENT else before
-
-
 def _own(target: type, name: str) -> Any:
-    return target.__bases__ if name == "__bases__" else vars(target).get(name, _ABSENT)
+    return target.__bases__ if name == "__bases__" else vars(target).get(name, originals.ABSENT)
 
 
 def _made(patch: Patch) -> Any:
-    return patch.new(original(patch.target, patch.name)) if patch.wraps else patch.new
+    return patch.new(original_of(patch.target, patch.name)) if patch.wraps else patch.new
 
 
 def _check(version: tuple[Any, ...], patches: tuple[Patch, ...]) -> None:

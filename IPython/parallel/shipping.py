@@ -12,6 +12,7 @@ own class.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import sys
@@ -28,6 +29,7 @@ PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 
 # Functions and classes that came from a caller, with the (module, qualified name) under which it can find them.
 _homes: weakref.WeakKeyDictionary[Any, tuple[str, str]] = weakref.WeakKeyDictionary()
+_by_home: weakref.WeakValueDictionary[tuple[str, str], Any] = weakref.WeakValueDictionary()
 # Classes whose attributes need not be set when they arrive (again).
 _complete: weakref.WeakSet[type] = weakref.WeakSet()
 
@@ -75,6 +77,53 @@ def restore_class(cls: type, state: tuple[Any, ...]) -> None:
 def _remember(obj: Any, home: tuple[str, str] | None) -> None:
     if home is not None:
         _homes[obj] = home
+        _by_home[home] = obj
+
+
+def arrived(name: str) -> Any:
+    """What came from a caller's ``__main__`` as `name`: pickling inside a call looks there.
+
+    Raises
+    ------
+    AttributeError
+        As a module without that name.
+    """
+    try:
+        found = _by_home.get(("__main__", name))
+        return found if found is not None else namespaces.lookup("__main__", name)
+    except KeyError:
+        raise AttributeError(f"module '__main__' has no attribute {name!r}") from None
+
+
+def make_cached(function: Any, parameters: dict[str, Any]) -> Any:
+    """A function with `functools.lru_cache`, with an empty cache."""
+    return functools.lru_cache(**parameters)(function)
+
+
+def make_dispatching(implementations: list[tuple[type, Any]]) -> Any:
+    """A function with `functools.singledispatch`; the first implementation is the one for object."""
+    dispatching = functools.singledispatch(implementations[0][1])
+    for cls, implementation in implementations[1:]:
+        dispatching.register(cls, implementation)
+    return dispatching
+
+
+class Unavailable:
+    """Stands on the engine for a global of the caller's that could not be pickled: whoever uses it is told."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.__dict__["_why"] = (
+            f"the caller's global {name!r} cannot be sent to engines ({reason}); make it where it is used, "
+            "or in an initializer"
+        )
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(self.__dict__["_why"])
+
+    __getattr__ = __setattr__ = __call__ = __getitem__ = __iter__ = __len__ = __bool__ = __enter__ = _refuse
+
+
+_DISPATCHING_CODE = functools.singledispatch(lambda: None).__code__
 
 
 def make_code(version: tuple[int, int], arguments: tuple[Any, ...]) -> types.CodeType:
@@ -87,14 +136,22 @@ def make_code(version: tuple[int, int], arguments: tuple[Any, ...]) -> types.Cod
     return types.CodeType(*arguments)
 
 
+_REDUCED = (types.FunctionType, type, types.CodeType, functools._lru_cache_wrapper)
+
+
 class Pickler(cloudpickle.Pickler):
     """cloudpickle's pickler, with its reductions of code, functions and classes changed as this module says."""
 
     def reducer_override(self, obj: Any) -> Any:
+        if not isinstance(obj, _REDUCED):
+            return NotImplemented
         if type(obj) is types.CodeType:
             return make_code, (sys.version_info[:2], _cloudpickle._code_reduce(obj)[1])
-        if not isinstance(obj, (types.FunctionType, type)):
-            return NotImplemented
+        if type(obj) is functools._lru_cache_wrapper:
+            return self._reduce_cached(obj)
+        if getattr(obj, "__code__", None) is _DISPATCHING_CODE and self._is_by_value(obj):
+            rest = [(cls, function) for cls, function in obj.registry.items() if cls is not object]
+            return make_dispatching, ([(object, obj.registry[object]), *rest],)
         reduced = super().reducer_override(obj)
         if reduced is NotImplemented or len(reduced) != 6:
             return reduced
@@ -106,6 +163,17 @@ class Pickler(cloudpickle.Pickler):
             _complete.add(obj)
             return *reduced[:2], (reduced[2], home), None, None, restore_class
         return self.reduce_function(obj, reduced, home)
+
+    def _reduce_cached(self, cached: Any) -> Any:
+        """By its function if that travels by value; by its own name, as pickle has it, if not."""
+        if isinstance(cached.__wrapped__, types.FunctionType) and self._is_by_value(cached):
+            return make_cached, (cached.__wrapped__, cached.cache_parameters())
+        return NotImplemented
+
+    @staticmethod
+    def _is_by_value(obj: Any) -> bool:
+        home = own_home(obj)
+        return home is None or home[0] == "__main__" or home[0] in _cloudpickle.list_registry_pickle_by_value()
 
     # The engine's side, where what came from the caller goes home by name. The caller's pickler overrides these.
     homeward = True

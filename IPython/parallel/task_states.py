@@ -1,7 +1,8 @@
 """The life of a task, as a table of moves, and the moves themselves.
 
 The states are those of PEP 3148. A task is PENDING while it lies in the client's buffer, RUNNING once it has left
-it: the future's own lock decides between a cancel and the group that wants to take the task along.
+it: the future's own lock decides between a cancel and the group that wants to take the task along. A task that its
+engine gives back without having run it lies in the buffer again, and is PENDING again.
 """
 
 # Copyright (c) IPython Development Team.
@@ -20,7 +21,7 @@ FINISHED = _stdlib.FINISHED
 
 MOVES: dict[str, tuple[str, ...]] = {
     PENDING: (RUNNING, CANCELLED, FINISHED),  # FINISHED at once: the call could not be pickled
-    RUNNING: (FINISHED,),
+    RUNNING: (FINISHED, PENDING),  # PENDING: an engine gave the call back unrun
     CANCELLED: (CANCELLED_AND_NOTIFIED,),
     CANCELLED_AND_NOTIFIED: (),
     FINISHED: (),
@@ -31,6 +32,12 @@ def begin(future: Future[Any]) -> bool:
     """Move to RUNNING; False if a cancel came first. Any thread; takes the future's lock only."""
     with future._condition:
         return _move(future, RUNNING)
+
+
+def give_back(future: Future[Any]) -> None:
+    """Move back to PENDING: the task never ran where it was sent. Any thread; takes the future's lock only."""
+    with future._condition:
+        _move(future, PENDING)
 
 
 def cancel(future: Future[Any]) -> bool | None:

@@ -10,6 +10,7 @@ an early one (`engine_runner`) comes as published data.
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -39,6 +40,8 @@ class Transport:
     def __init__(self, client: Client) -> None:
         self._client = weakref.ref(client)
         self._removing = threading.Lock()
+        # Engines that have the code and the caller's import path; an engine that has not answered yet may lack both.
+        self._told: dict[str, tuple[str, ...]] = {}
         self.engine_ids: dict[str, int] = {}
 
     def engines(self) -> Sequence[str]:
@@ -51,17 +54,36 @@ class Transport:
 
     def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
         client = self._open_client()
-        engine_id = self.engine_ids[group.engine] = client._engines[group.engine]
+        self.engine_ids[group.engine] = client._engines[group.engine]
+        path = tuple(sys.path)
         message = client.send_apply_request(
             client._mux_stream,
-            run_group(group.bundled),
+            run_group(bundled=self._told.get(group.engine) != path),
             frames_of(group),
             metadata={"label": f"{len(group.calls)} calls"},
             ident=six.ensure_binary(group.engine),
             message_future_hook=lambda future: future.iopub_callbacks.append(_hear_early(report)),
         )
+
+        def hear(future: Any) -> None:
+            news = self._final(group, future.result())
+            if isinstance(news, Report):
+                self._told[group.engine] = path
+            report(news)
+
         self._leave_out_of_history(client, message.msg_id)
-        message.add_done_callback(lambda future: report(_final(future.result(), engine_id)))
+        message.add_done_callback(hear)
+
+    def died(self, engine: str | None, call: str) -> Exception:
+        return EngineDied(self.engine_ids.get(engine or "", "?"), call)
+
+    def _final(self, group: Group, result: Any) -> Report | Lost:
+        """What the reply to a group's message says. On the client's receiving thread."""
+        if isinstance(result, RemoteError) and result.ename == "EngineError":
+            return Lost(lambda call: self.died(group.engine, call))
+        if isinstance(result, BaseException):
+            return Lost(lambda call: result)
+        return read_report(result, final=True)
 
     def _leave_out_of_history(self, client: Client, msg_id: str) -> None:
         """The history is of calls, which are in it by their own ids (`engine_room`); groups are our own affair."""
@@ -79,7 +101,7 @@ class Transport:
         return client
 
 
-def run_group(bundled: bool) -> serialize.PrePickled:
+def run_group(*, bundled: bool) -> serialize.PrePickled:
     """The engine's `run_group` as ipyparallel's serialization takes it: pickled by us, not taken apart by it."""
     prepickled: serialize.PrePickled = serialize.PrePickled.__new__(serialize.PrePickled)
     prepickled.buffers = [pickle.dumps(EngineFunction("run_group", bundled=bundled))]
@@ -109,6 +131,7 @@ def header_of(group: Group, calls: list[tuple[Any, ...]]) -> dict[str, Any]:
         "client": group.client,
         "epoch": group.epoch,
         "seconds": group.seconds,
+        "space": group.line.space,
         "setup": group.line.setup,
         "functions": [(function.key, function.data) for function in group.functions],
         "calls": calls,
@@ -133,11 +156,3 @@ def _hear_early(report: Callable[[Report | Lost], None]) -> Callable[[dict[str, 
 
     return hear
 
-
-def _final(result: Any, engine_id: Any) -> Report | Lost:
-    """What the reply to a group's message says. On the client's receiving thread."""
-    if isinstance(result, RemoteError) and result.ename == "EngineError":
-        return Lost(lambda call: EngineDied(engine_id, call))
-    if isinstance(result, BaseException):
-        return Lost(lambda call: result)
-    return read_report(result, final=True)

@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         if item.path.is_relative_to(HERE) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(DEFAULT_TIMEOUT, method="thread"))
+            item.add_marker(pytest.mark.timeout(DEFAULT_TIMEOUT, method="signal"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,6 +17,7 @@ import ipyparallel
 import pytest
 
 import IPython.parallel  # noqa: F401 (its import is what makes views executors)
+from IPython.parallel.executor_mixin import configure_pool
 from IPython.parallel.tests.contracts import calls as importable_calls
 from IPython.parallel.tests.contracts.asyncio_bridge import AsyncioContract, AwaitableContract
 from IPython.parallel.tests.contracts.future_states import (
@@ -87,12 +88,14 @@ class Balanced(_Views):
 
 
 class BalancedSingle(_Views):
-    """A LoadBalancedView of one engine."""
+    """A LoadBalancedView that uses one engine, as a process pool with ``max_workers=1``."""
 
     workers = 1
 
     def make(self, client: ipyparallel.Client) -> Executor:
-        return client.load_balanced_view(targets=[client.ids[0]])
+        view = client.load_balanced_view()
+        configure_pool(view, max_workers=1)
+        return view
 
 
 class Direct(_Views):

@@ -1,0 +1,78 @@
+"""What a view needs to be an executor: its lines of waiting calls, and its results that have messages of their own."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from ipyparallel import BroadcastView, DirectView, LoadBalancedView
+from ipyparallel.client.view import View
+
+from .call_pickling import CLIENT
+from .dispatcher import Line
+
+# Flags of a load-balanced view that are about one message: its calls can't travel in groups then.
+_OWN_MESSAGE_FLAGS = ("after", "follow", "targets", "timeout", "retries", "track")
+
+
+class ViewState:
+    """The executor's side of one view. Any thread.
+
+    Parameters
+    ----------
+    balanced : Line, optional
+        Where calls wait that may run on any engine.
+    """
+
+    def __init__(self, balanced: Line | None = None) -> None:
+        self.balanced = balanced or Line(CLIENT)
+        self._pinned: dict[str, Line] = {}
+        self._results: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self.closed = False
+
+    def pinned(self, engine: str) -> Line:
+        """Where calls wait that must run on one engine."""
+        with self._lock:
+            return self._pinned.setdefault(engine, Line(CLIENT, only=engine))
+
+    def lines(self) -> list[Line]:
+        with self._lock:
+            return [self.balanced, *self._pinned.values()]
+
+    def note(self, results: Iterable[Future[Any]]) -> None:
+        """Remember results of messages until they are over: they live as long as that."""
+        with self._lock:
+            self._results.update(results)
+
+    def under_way(self) -> list[Future[Any]]:
+        """The results of messages that are not over."""
+        with self._lock:
+            return [result for result in self._results if not result.done()]
+
+
+def state_of(view: View) -> ViewState:
+    """The view's state, made when first asked for."""
+    state = view.__dict__.get("_executor_state")
+    return state if state is not None else view.__dict__.setdefault("_executor_state", ViewState())
+
+
+def line_for(view: View) -> Line | None:
+    """The line in which a call of `view` waits now; None if it is a message of its own.
+
+    Raises
+    ------
+    IndexError
+        For a view of one engine, if that engine is gone.
+    """
+    if isinstance(view, LoadBalancedView):
+        return None if any(getattr(view, flag) for flag in _OWN_MESSAGE_FLAGS) else state_of(view).balanced
+    if isinstance(view, DirectView) and not isinstance(view, BroadcastView) and isinstance(view.targets, int):
+        (engine,), _ = view.client._build_targets(view.targets)
+        return None if view.track else state_of(view).pinned(engine.decode())
+    return None
