@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 import traceback
+import types
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -487,9 +488,22 @@ rebuilder: Callable[[dict[str, Any]], BaseException] | None = None
 
 
 def _let_pickle_find_callers_names(main: Any) -> None:
-    """Pickle looks for a class of the caller's in ``__main__``, which here is the engine user's."""
-    if "__getattr__" not in vars(main):
-        main.__getattr__ = shipping.arrived
+    """Pickle looks for a class of the caller's in ``__main__``, which here is the engine user's module."""
+    kind = type(main)
+    if hasattr(kind, "finds_callers_names"):
+        return
+
+    class Main(kind):  # type: ignore[misc, valid-type]
+        finds_callers_names = True
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except (AttributeError, KeyError):
+                return shipping.arrived(name)
+
+    # IPython's module puts whatever is assigned to it into the user's namespace.
+    types.ModuleType.__setattr__(main, "__class__", Main)
 
 
 def run_group(*frames: Any) -> list[bytes]:
