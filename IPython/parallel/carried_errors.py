@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ipyparallel import AsyncResult, Client
 from ipyparallel.client.remotefunction import getname
+from ipyparallel.error import CompositeError, RemoteError
 from ipyparallel.serialize import serialize_object
 
-from .call_pickling import CLIENT, dumps
+from .call_pickling import CLIENT, dumps, pickle_function
 from .engine_bundle import EngineFunction, load
 from .rebuilt_errors import rebuild_exception
 from .view_state import state_of
@@ -61,7 +63,19 @@ def carrying_errors(function: Any) -> Any:
     """`function`, as ipyparallel sends it, but with errors that come home; whatever else as it is."""
     if isinstance(function, _Sent) or not (callable(function) or hasattr(function, "buffers")):
         return function
-    return _Sent(getname(function), "carrying_errors", [bytes(part) for part in serialize_object(function)])
+    buffers = [bytes(part) for part in serialize_object(function)]
+    return _Sent(getname(function), "carrying_errors", (buffers, _with_callers_names(function)))
+
+
+def _with_callers_names(function: Any) -> bytes | None:
+    """`function` with the globals it uses, for an engine that lacks some; None if it has none or comes by name."""
+    if type(function) is not types.FunctionType or not set(function.__code__.co_names) & set(function.__globals__):
+        return None
+    try:
+        pickled = pickle_function(function)
+        return dumps(function) if pickled is None else pickled.data
+    except Exception:  # what stock would send is still there
+        return None
 
 
 def wrap_really_apply(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,6 +101,43 @@ def wrap_unwrap_exception(original: Callable[..., Any]) -> Callable[..., Any]:
         return rebuild_exception(packed["error"], pickle.loads, {**packed["engine"], **error.engine_info})
 
     return _unwrap_exception
+
+
+def parts_of(results: Iterable[Any]) -> list[BaseException]:
+    """The remote errors among `results`, those of composite ones taken apart, as `collect_exceptions` counts them."""
+    parts: list[BaseException] = []
+    for result in results:
+        if isinstance(result, CompositeError):
+            parts += getattr(result, "exceptions", ())
+        elif isinstance(result, RemoteError):
+            parts.append(result)
+    return parts
+
+
+def wrap_collect_exceptions(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`AsyncResult._collect_exceptions` whose CompositeError keeps the exceptions themselves, as ``exceptions``."""
+
+    def _collect_exceptions(self: AsyncResult, results: Any) -> Any:
+        try:
+            return original(self, results)
+        except CompositeError as error:
+            error.exceptions = parts_of(results)
+            raise
+
+    return _collect_exceptions
+
+
+def wrap_raise_exception(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`CompositeError.raise_exception` that raises the exception itself, in its own type."""
+
+    def raise_exception(self: CompositeError, excid: int = 0) -> None:
+        """Raise one of the exceptions; see `ipyparallel.error.CompositeError`."""
+        parts = getattr(self, "exceptions", ())
+        if len(parts) == len(self.elist) and -len(parts) <= excid < len(parts):
+            raise parts[excid]
+        original(self, excid)
+
+    return raise_exception
 
 
 def _take_out(content: dict[str, Any]) -> dict[str, Any] | None:

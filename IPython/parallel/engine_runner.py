@@ -15,6 +15,7 @@ is atomic: main thread and watchdog can both do it, and no call is run and given
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import io
 import os
@@ -359,17 +360,29 @@ class Runner:
         succeeded, result = self._attempt(name, call)
         return result if succeeded else MapError(result[1])
 
-    def run_stock(self, name: str, space: str, buffers: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run a function as ipyparallel's own ``apply`` does: what it finds is the user's namespace."""
+    def run_stock(self, name: str, space: str, function: tuple[Any, Any], args: Any, kwargs: Any) -> Any:
+        """Run a function as ipyparallel's own ``apply`` does: its globals are the user's namespace.
+
+        A function that needs names which only its caller has gets those with it instead.
+        """
 
         def call() -> Any:
             from ipyparallel.serialize import deserialize_object
 
-            namespaces.enter(space)
-            function, _ = deserialize_object(buffers, self._user_ns)
-            return function(*args, **kwargs)
+            buffers, with_callers_names = function
+            loaded, _ = deserialize_object(buffers, self._user_ns)
+            if with_callers_names is not None and self._lacks_names(loaded):
+                self._enter(space)
+                loaded = pickle.loads(with_callers_names)
+            return loaded(*args, **kwargs)
 
         return self._carrying_errors(name, call)
+
+    def _lacks_names(self, function: Any) -> bool:
+        if getattr(function, "__globals__", None) is not self._user_ns:
+            return False
+        names = shipping.global_names(function.__code__)
+        return any(name not in self._user_ns and not hasattr(builtins, name) for name in names)
 
     def resolve(self, name: str) -> Any:
         """What an `ipyparallel.Reference` of that name refers to here."""
@@ -546,9 +559,9 @@ def mapped_calls(name: str, space: str, payload: bytes) -> Callable[[bytes], Any
     return lambda args: runner().run_mapped(name, space, payload, args)
 
 
-def carrying_errors(name: str, space: str, buffers: list[Any]) -> Callable[..., Any]:
+def carrying_errors(name: str, space: str, function: tuple[Any, Any]) -> Callable[..., Any]:
     """A function as the kernel's ``apply`` would run it, whose error keeps its type."""
-    return lambda *args, **kwargs: runner().run_stock(name, space, buffers, args, kwargs)
+    return lambda *args, **kwargs: runner().run_stock(name, space, function, args, kwargs)
 
 
 def prepare(directories: list[str]) -> None:

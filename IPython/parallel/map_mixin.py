@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, as_completed
 from typing import Any
 
-from ipyparallel import AsyncMapResult
-from ipyparallel.error import RemoteError, collect_exceptions
+from ipyparallel import AsyncMapResult, AsyncResult
+from ipyparallel.error import RemoteError
 
 from .engine_bundle import load
 from .map_iteration import MapIteration, left
@@ -55,5 +55,5 @@ def collect_map_exceptions(self: AsyncMapResult, results: list[Any]) -> list[Any
     """Raise a CompositeError for the errors among the results of all chunks."""
     if not self._return_exceptions:
         flat = [item for chunk in results for item in (chunk if isinstance(chunk, list) else [chunk])]
-        collect_exceptions(flat, self._fname)
+        AsyncResult._collect_exceptions(self, flat)
     return results

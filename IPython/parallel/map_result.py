@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, as_completed
 from typing import TYPE_CHECKING, Any
 
-from ipyparallel import AsyncMapResult
+from ipyparallel import AsyncMapResult, AsyncResult
 from ipyparallel.client.futures import MessageFuture
-from ipyparallel.error import collect_exceptions
 
 from . import task_states
 from .buffered_result import BufferedResult
@@ -81,7 +80,7 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
     def _combine(self) -> list[Any]:
         results = self._raw_results
         if not self._return_exceptions:
-            collect_exceptions(results, self._fname)
+            AsyncResult._collect_exceptions(self, results)
             for task in self._tasks:
                 if not task._success:
                     raise task_error(task)

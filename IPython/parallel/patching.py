@@ -18,6 +18,7 @@ import ipyparallel
 from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult, BroadcastView, Client, DirectView
 from ipyparallel import LoadBalancedView
 from ipyparallel.client.view import View, ViewExecutor
+from ipyparallel.error import CompositeError
 
 from . import carried_errors, client_mixin, executor_mixin, future_mixin, map_mixin, originals
 from .map_iteration import MapIteration
@@ -93,6 +94,8 @@ PATCHES: tuple[Patch, ...] = (
     _row(AsyncResult, "_callbacks_pending", False, "keeps the order of callbacks"),
     _row(AsyncResult, "__await__", future_mixin.await_, "`await ar` in asyncio"),
     _wrapping(AsyncResult, "_init_futures", future_mixin.wrap_init_futures, "a sent call counts as running"),
+    _wrapping(AsyncResult, "_collect_exceptions", carried_errors.wrap_collect_exceptions, "parts keep their type"),
+    _wrapping(CompositeError, "raise_exception", carried_errors.wrap_raise_exception, "parts keep their type"),
     _row(AsyncHubResult, "done", future_mixin.hub_done, "a Hub result is known by asking the Hub"),
     _row(AsyncHubResult, "exception", future_mixin.hub_exception, "a Hub result is known by asking the Hub"),
     _row(AsyncMapResult, "__iter__", map_mixin.map_iter, "errors at their position, in their own type"),

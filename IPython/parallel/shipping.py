@@ -18,6 +18,7 @@ import pickle
 import sys
 import types
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import cloudpickle
@@ -93,6 +94,11 @@ def arrived(name: str) -> Any:
         return found if found is not None else namespaces.lookup("__main__", name)
     except KeyError:
         raise AttributeError(f"module '__main__' has no attribute {name!r}") from None
+
+
+def global_names(code: types.CodeType) -> Iterable[str]:
+    """The names of globals that `code`, and the code of functions defined in it, refers to."""
+    return _cloudpickle._extract_code_globals(code)
 
 
 def make_cached(function: Any, parameters: dict[str, Any]) -> Any:

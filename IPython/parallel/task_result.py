@@ -171,6 +171,19 @@ class TaskResult(BufferedResult):
                 metadata.update(zip(("stdout", "stderr", "outputs"), outcome.output, strict=True))
 
     @property
+    def serial_time(self) -> float:
+        """Seconds the call took on its engine.
+
+        Raises
+        ------
+        TimeoutError
+            If the call is not over, or never ran.
+        """
+        if self._outcome is None:
+            raise TimeoutError("result not ready" if not self._ready else "the call never ran")
+        return self._outcome.completed - self._outcome.started
+
+    @property
     def progress(self) -> int:
         """How many of this result's calls are over: 0 or 1."""
         return int(self._ready)

@@ -47,6 +47,8 @@ INTERNALS = {
 NOT_APPLICABLE = {
     "test_traceback": "wants the type itself, with a cause of the standard library's private type: here an error is "
     "of a subclass that is a RemoteError too (test_remote_errors.py has the traceback)",
+    "test_free_reference": "map's result can be asked again, so it keeps its results; with `buffersize` it does not "
+    "(PoolContract has that)",
     "test_max_workers_too_large": "is about a limit of Windows",
     "test_sysconf_permission_error": "is about the pool's semaphores",
     "test_traceback_when_child_process_terminates_abruptly": "wants the exit code: only an engine's absence is seen",

@@ -13,6 +13,9 @@ import contextlib
 import itertools
 import pickle
 import queue
+import struct
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +28,8 @@ from ipyparallel.error import RemoteError
 from traitlets import Any as AnyTrait
 
 from IPython.parallel import engine_bundle
-from IPython.parallel.dispatcher import Group, Lost, Report
+from IPython.parallel.call_pickling import pickle_call
+from IPython.parallel.dispatcher import Engine, Group, Line, Lost, Report, Task
 from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
 from IPython.parallel.tests.contracts.harness import PATIENCE
@@ -36,6 +40,11 @@ serialize.serialize_object({})
 
 _numbers = itertools.count()
 _here = threading.local()
+
+
+def new_line(**options: Any) -> Line:
+    """A line of the one client there is."""
+    return Line("client", **options)
 
 
 # -- what calls can do on a fake engine
@@ -186,6 +195,7 @@ class FakeEngine:
         module = engine_bundle.load().engine_runner
         self.runner = module.Runner(who, self._publish, user_ns, {}, output)
         self._stepped = 0
+        self._received = threading.Semaphore(0)
         self._has_code = False
         self._message: Message | None = None
         self._thread: threading.Thread | None = None
@@ -193,6 +203,7 @@ class FakeEngine:
 
     def receive(self, message: Message) -> None:
         self.messages.append(message)
+        self._received.release()
         if self._thread is not None:
             self._arrived.put(message)
 
@@ -220,6 +231,11 @@ class FakeEngine:
         if self._thread is not None:
             message.deliver()
         self.overran.set()
+
+    def wait_for_message(self) -> None:
+        """Wait until there is one that was not stepped yet."""
+        while self._stepped >= len(self.messages):
+            assert self._received.acquire(timeout=PATIENCE), "no message came"
 
     def next(self) -> Message:
         """The first message that was not stepped yet."""
@@ -332,7 +348,11 @@ class FakeTransport(_Cluster):
             died = error == "EngineError"
             report(Lost(lambda call: EngineDied(engine.name, call) if died else RuntimeError(error, text)))
 
-        engine.receive(Message(engine, frames_of(group), group.bundled, hear, lose))
+        # Which messages bring the code is the real transport's affair (`FakeClient`): here all do.
+        engine.receive(Message(engine, frames_of(group), True, hear, lose))
+
+    def died(self, engine: str | None, call: str) -> Exception:
+        return EngineDied(engine or "?", call)
 
     def _changed(self) -> None:
         for changed in self._watchers:
@@ -460,3 +480,78 @@ class FakeView(LoadBalancedView):
     """A load-balanced view of a fake client."""
 
     client = AnyTrait()  # ipyparallel's own insists on its Client
+
+
+# -- an engine in another process
+
+_ENGINE = """
+import pickle, struct, sys
+if {hide_cloudpickle}:
+    sys.modules["cloudpickle"] = None
+incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
+sys.stdout = sys.stderr
+user_ns, module = {{}}, None
+while head := incoming.read(8):
+    message = pickle.loads(incoming.read(*struct.unpack("Q", head)))
+    if isinstance(message, dict):
+        user_ns.update(message)
+        continue
+    run, frames = pickle.loads(message[0]), message[1]
+    if module is None:
+        module = sys.modules[run.__module__]
+        who = {{"engine_id": 0, "engine_uuid": "process", "host": "here"}}
+        module._runner = module.Runner(who, lambda report: None, user_ns, {{}}, module.Output())
+    answer = pickle.dumps(run(*frames))
+    outgoing.write(struct.pack("Q", len(answer)) + answer)
+    outgoing.flush()
+"""
+
+
+class ProcessEngine:
+    """The travelling code in an isolated interpreter that has nothing of ours: one call at a time."""
+
+    def __init__(self, *, hide_cloudpickle: bool = False) -> None:
+        code = _ENGINE.format(hide_cloudpickle=hide_cloudpickle)
+        # Not in this directory: what lies here must not be importable there.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+        )
+        self._engine = Engine("process")
+        self._told = False
+
+    def push(self, **names: Any) -> None:
+        """Put builtin values into the engine user's namespace."""
+        self._send(names)
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What ``function(*args, **kwargs)`` returns there; what it raises as `RemoteFailure`."""
+        task = Task(None, *pickle_call(function, args, kwargs), "call")
+        task.serial = 0
+        group = Group("client", self._engine, new_line(), [task])
+        run = pickle.dumps(engine_bundle.EngineFunction("run_group", bundled=not self._told))
+        self._told = True
+        self._send((run, frames_of(group)))
+        (outcome,) = read_report(self._receive(), final=True).outcomes
+        value = pickle.loads(outcome.data)
+        if outcome.status != "ok":
+            raise RemoteFailure(value["error"]["exceptions"][0]["message"])
+        return value
+
+    def _send(self, message: Any) -> None:
+        data = pickle.dumps(message)
+        assert self._process.stdin is not None
+        self._process.stdin.write(struct.pack("Q", len(data)) + data)
+        self._process.stdin.flush()
+
+    def _receive(self) -> Any:
+        assert self._process.stdout is not None
+        head = self._process.stdout.read(8)
+        assert head, "the engine's process ended"
+        return pickle.loads(self._process.stdout.read(*struct.unpack("Q", head)))
+
+    def close(self) -> None:
+        self._process.communicate(timeout=PATIENCE)
+
+
+class RemoteFailure(Exception):
+    """A call on a `ProcessEngine` raised; the text says what."""

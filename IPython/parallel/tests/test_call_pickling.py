@@ -178,8 +178,8 @@ class TestCost:
     def test_a_function_is_pickled_once(self, module, monkeypatch) -> None:
         m = module("x = 1\ndef helper(v): return v\ndef f(v): return helper(v) + x")
         pickled: list[Any] = []
-        pickle_once = call_pickling._pickle
-        monkeypatch.setattr(call_pickling, "_pickle", lambda f: pickled.append(f) or pickle_once(f))
+        dump = call_pickling._dump
+        monkeypatch.setattr(call_pickling, "_dump", lambda f: pickled.append(f) or dump(f))
         keys = {pickle_call(m.f, (n,), {})[0].key for n in range(1000)}
         assert pickled == [m.f]
         assert len(keys) == 1

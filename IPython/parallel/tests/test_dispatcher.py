@@ -26,6 +26,7 @@ from IPython.parallel.tests.fake_cluster import (
     Event,
     FakeTransport,
     Message,
+    new_line,
     note,
     note_and_overrun,
     note_and_wait,
@@ -85,7 +86,7 @@ class Bench:
     ) -> None:
         self.cluster = FakeTransport(engines, **cluster)
         self.dispatcher = Dispatcher(self.cluster, policy or Steady())
-        self.line = line or Line()
+        self.line = line or new_line()
 
     def submit(self, *labels: Any, function: Callable[..., Any] = note, line: Line | None = None) -> list[Call]:
         """One call per label, each a unit of its own."""
@@ -196,14 +197,14 @@ class TestJourney:
         assert [message.names for message in b.cluster.messages] == [["a", "b", "c"], ["d"]]
 
     def test_lines_take_turns(self, bench) -> None:
-        b, other = bench(1), Line()
+        b, other = bench(1), new_line()
         b.submit("a", "b", "c")
         b.submit("x", "y", "z", line=other)
         b.settle_all()
         assert b.cluster.ran == ["a", "b", "x", "c", "y", "z"]
 
     def test_a_group_is_of_one_line(self, bench) -> None:
-        b, other = bench(0, Steady(calls=10)), Line()
+        b, other = bench(0, Steady(calls=10)), new_line()
         b.submit("a", "b")
         b.submit("x", line=other)
         engine = b.cluster.add()
@@ -218,7 +219,7 @@ class TestJourney:
 
     def test_output_is_handed_on_before_the_call_is_settled(self, bench) -> None:
         heard: list[tuple[str, str, bool]] = []
-        b = bench(1, line=Line(on_output=lambda stream, text: heard.append((stream, text, call.done()))))
+        b = bench(1, line=new_line(on_output=lambda stream, text: heard.append((stream, text, call.done()))))
         from IPython.parallel import engine_bundle
 
         b.engines[0].runner._output = engine_bundle.load().engine_runner.Output()
@@ -228,7 +229,7 @@ class TestJourney:
         assert heard == [("stdout", "printed\n", False)]
 
     def test_an_output_hook_that_raises_harms_nothing(self, bench, caplog) -> None:
-        b = bench(1, line=Line(on_output=_raise))
+        b = bench(1, line=new_line(on_output=_raise))
         from IPython.parallel import engine_bundle
 
         b.engines[0].runner._output = engine_bundle.load().engine_runner.Output()
@@ -327,7 +328,7 @@ class TestClosedLine:
         assert b.dispatcher.wait(b.line, 0)
 
     def test_other_lines_go_on(self, bench) -> None:
-        b, other = bench(1), Line()
+        b, other = bench(1), new_line()
         b.dispatcher.close(b.line, cancel=True)
         (call,) = b.submit("x", line=other)
         b.settle_all()
@@ -358,7 +359,7 @@ class TestWait:
     def test_of_one_line_does_not_wait_for_another(self, bench) -> None:
         b = bench(0)
         b.submit("a")
-        assert b.dispatcher.wait(Line(), 0) is True
+        assert b.dispatcher.wait(new_line(), 0) is True
 
     def test_wakes_the_waiting_thread(self, bench) -> None:
         b = bench(1)
@@ -486,12 +487,17 @@ class TestOverrun:
         assert (slow.settled, behind.settled) == (1, 1)
         assert b.dispatcher.wait(b.line, 0)
 
-    def test_a_requeued_call_cannot_be_cancelled(self, bench) -> None:
-        b, _, behind, overrunning, _ = self.behind(bench)
+    def test_a_requeued_call_can_be_cancelled_and_does_not_run_then(self, bench) -> None:
+        b, _, behind, overrunning, waiting = self.behind(bench)
         overrunning.deliver(final=False)
         b.cluster.flush()
-        assert behind.cancel() is False
-        assert behind.running()
+        assert not behind.running()
+        assert behind.cancel() is True
+        overrunning.deliver()
+        waiting.deliver()
+        b.settle_all()
+        assert b.cluster.ran == ["slow"]
+        assert b.dispatcher.wait(b.line, 0)
 
     def test_requeued_calls_keep_their_order_before_younger_ones(self, bench) -> None:
         b = bench(1, Steady(calls=4))
@@ -604,20 +610,20 @@ class TestLostEngines:
 
 class TestMaxEngines:
     def test_no_more_than_that_are_used(self, bench) -> None:
-        b = bench(3, line=Line(max_engines=2))
+        b = bench(3, line=new_line(max_engines=2))
         b.submit(*range(6))
         b.settle_all()
         assert sorted(len(engine.messages) for engine in b.engines) == [0, 3, 3]
 
     def test_an_engine_that_is_used_stays_the_lines(self, bench) -> None:
-        b = bench(3, line=Line(max_engines=1))
+        b = bench(3, line=new_line(max_engines=1))
         for n in range(4):
             b.submit(n)
             b.settle_all()
         assert sorted(len(engine.messages) for engine in b.engines) == [0, 0, 4]
 
     def test_a_lost_engine_is_replaced(self, bench) -> None:
-        b = bench(2, line=Line(max_engines=1))
+        b = bench(2, line=new_line(max_engines=1))
         b.submit("a", "b")
         (used,) = [engine for engine in b.engines if engine.messages]
         b.cluster.lose(used)
@@ -625,13 +631,13 @@ class TestMaxEngines:
         assert b.cluster.ran == ["b"]
 
     def test_other_lines_use_the_others(self, bench) -> None:
-        b, other = bench(2, line=Line(max_engines=1)), Line()
+        b, other = bench(2, line=new_line(max_engines=1)), new_line()
         b.submit("a", "b")
         b.submit("x", line=other)
         assert sorted(message.names for message in b.cluster.messages) == [["a"], ["x"]]
 
     def test_a_line_that_must_wait_does_not_hold_up_the_next(self, bench) -> None:
-        b, other = bench(2, line=Line(max_engines=1)), Line()
+        b, other = bench(2, line=new_line(max_engines=1)), new_line()
         b.submit("a", "b", "c")
         b.submit("x", "y", line=other)
         b.settle_all()
@@ -726,7 +732,7 @@ class TestBreakingOff:
         before = set(threading.enumerate())
         dispatcher = Dispatcher(cluster)
         call = Call(dispatcher, note, ("a",))
-        dispatcher.submit(Line(), [[call.task]])
+        dispatcher.submit(new_line(), [[call.task]])
         (thread,) = set(threading.enumerate()) - before
         cluster.members[next(iter(cluster.members))].step()
         call.result(PATIENCE)
@@ -741,7 +747,7 @@ class TestBreakingOff:
 
 class TestFinishing:
     def test_waits_for_all_lines_and_refuses_more(self, bench) -> None:
-        b, other = bench(1), Line()
+        b, other = bench(1), new_line()
         calls = b.submit("a", "b") + b.submit("x", line=other)
         finished = threading.Thread(target=b.dispatcher.finish)
         finished.start()
@@ -760,13 +766,6 @@ class TestFinishing:
 
 
 class TestCode:
-    def test_the_first_message_to_each_engine_brings_the_code(self, bench) -> None:
-        b = bench(2)
-        for n in range(3):
-            b.submit(n, n)
-            b.settle_all()
-        assert [[m.bundled for m in engine.messages] for engine in b.engines] == [[True, False, False]] * 2
-
     def test_functions_are_sent_once_to_each_engine(self, bench) -> None:
         b = bench(2)
         b.submit(*range(10))
@@ -785,44 +784,22 @@ class TestCode:
         assert call.settled == 1
         assert b.cluster.ran == ["a", "b"]
 
-    def test_a_message_that_overtakes_the_first_one_is_understood(self, bench) -> None:
-        """1: a thread is about to send the first group. 2: another sends the next. 3: the first one goes on."""
-        b = bench(1, Steady(groups=2))
-        about_to_send, go_on = threading.Event(), threading.Event()
-
-        def hold(group: Group) -> None:
-            b.cluster.before_send = lambda group: None
-            about_to_send.set()
-            assert go_on.wait(PATIENCE)
-
-        b.cluster.before_send = hold
-        first: list[Call] = []
-        sender = threading.Thread(target=lambda: first.extend(b.submit("first")))
-        sender.start()
-        assert about_to_send.wait(PATIENCE)
-        (second,) = b.submit("second")
-        go_on.set()
-        sender.join(PATIENCE)
-        b.settle_all()
-        assert b.cluster.messages[0].names == ["second"]
-        assert (second.exception(0), first[0].exception(0)) == (None, None)
-
     def test_the_initializer_runs_once_on_each_engine(self, bench) -> None:
-        b = bench(2, line=Line(setup=("token", dumps((note, ("set up",))))))
+        b = bench(2, line=new_line(setup=("token", dumps((note, ("set up",))))))
         b.submit(*range(6))
         b.settle_all()
         assert b.cluster.ran.count("set up") == 2
         assert b.cluster.ran[0] == "set up"
 
     def test_lines_have_initializers_of_their_own(self, bench) -> None:
-        b = bench(1, line=Line(setup=("one", dumps((note, ("set up",))))))
+        b = bench(1, line=new_line(setup=("one", dumps((note, ("set up",))))))
         b.submit("a")
-        b.submit("x", line=Line())
+        b.submit("x", line=new_line())
         b.settle_all()
         assert b.cluster.ran == ["set up", "a", "x"]
 
     def test_calls_of_a_failing_initializer_fail_and_do_not_run(self, bench) -> None:
-        b = bench(1, line=Line(setup=("token", dumps((_raise, (1,))))))
+        b = bench(1, line=new_line(setup=("token", dumps((_raise, (1,))))))
         calls = b.submit("a", "b")
         b.settle_all()
         assert [str(call.exception(0)) for call in calls] == ["error", "error"]
@@ -890,7 +867,7 @@ class TestRobustness:
         cancelled: list[set[int]] = [set() for _ in range(threads)]
 
         def work(thread: int) -> None:
-            choose, line = random.Random(thread), Line()
+            choose, line = random.Random(thread), new_line()
             for n in range(each):
                 label = thread * each + n
                 (call,) = b.submit(label, line=line)
