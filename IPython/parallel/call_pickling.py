@@ -26,6 +26,7 @@ from ipyparallel.serialize import Reference
 from . import engine_bundle
 
 _ABSENT = object()
+_SELF = object()
 _shipping = engine_bundle.load().shipping
 _namespaces = engine_bundle.load().namespaces
 
@@ -47,19 +48,36 @@ class PickledFunction:
         The pickled function.
     """
 
-    __slots__ = ("_cells", "_watched", "data", "key")
+    __slots__ = ("_cells", "_enclosed", "_watched", "data", "key")
 
-    def __init__(self, data: bytes, pickler: CallPickler) -> None:
+    def __init__(self, function: Any, data: bytes, pickler: CallPickler) -> None:
         self.data = data
         self.key = hashlib.blake2b(data, digest_size=16).digest()
-        self._watched = pickler.watched
-        self._cells = pickler.cells
+        # A recursive function is one of its own names: referred to here, it would never be forgotten.
+        self._watched = [(space, name, _or_self(value, function)) for space, name, value in pickler.watched]
+        own = _closure(function)
+        self._enclosed = [_or_self(_content(cell), function) for cell in own]
+        self._cells = [(cell, _or_self(value, function)) for cell, value in pickler.cells if cell not in own]
 
-    def is_current(self) -> bool:
+    def is_current(self, function: Any) -> bool:
         """Whether every name it was pickled with, global or enclosed, is still bound to the same object."""
-        return all(space.get(name, _ABSENT) is value for space, name, value in self._watched) and (
-            not self._cells or all(_content(cell) is value for cell, value in self._cells)
-        )
+        now = [(space.get(name, _ABSENT), value) for space, name, value in self._watched]
+        now += [(_content(cell), value) for cell, value in self._cells]
+        now += [(_content(cell), value) for cell, value in zip(_closure(function), self._enclosed, strict=True)]
+        return all(found is (function if value is _SELF else value) for found, value in now)
+
+
+def _plain(function: Any) -> Any:
+    """The function proper of one with a cache."""
+    return function.__wrapped__ if type(function) is functools._lru_cache_wrapper else function
+
+
+def _closure(function: Any) -> tuple[types.CellType, ...]:
+    return _plain(function).__closure__ or ()
+
+
+def _or_self(value: Any, function: Any) -> Any:
+    return _SELF if value is function else value
 
 
 class _Globals:
@@ -117,7 +135,7 @@ class CallPickler(_shipping.Pickler):
     def reduce_function(self, function: types.FunctionType, reduced: Any, home: Any) -> Any:
         make, newargs, state, *_ = reduced
         values = state[1]["__globals__"]
-        self._watch(function, values)
+        self._watch(function)
         values = {name: value for name, value in values.items() if not _is_ipythons(value)}
         state[1]["__globals__"] = {name: self._shippable(name, value) for name, value in values.items()}
         module = _module_of(function)
@@ -142,8 +160,11 @@ class CallPickler(_shipping.Pickler):
                 return _shipping.Unavailable(name, f"{type(error).__name__}: {error}")
         return value
 
-    def _watch(self, function: types.FunctionType, values: Mapping[str, Any]) -> None:
-        self.watched.extend((function.__globals__, name, value) for name, value in values.items())
+    def _watch(self, function: types.FunctionType) -> None:
+        """Note what its names are bound to now; one that is bound later, in a notebook, is a change as well."""
+        space = function.__globals__
+        names = _shipping.global_names(function.__code__)
+        self.watched.extend((space, name, space.get(name, _ABSENT)) for name in names)
         self.cells.extend((cell, _content(cell)) for cell in function.__closure__ or ())
 
     def is_lasting(self) -> bool:
@@ -197,17 +218,17 @@ def pickle_function(function: Callable[..., Any]) -> PickledFunction | None:
     None where the function must travel with each call: it is not a plain function, or it closes over something
     that may change in place.
     """
-    plain: Any = function.__wrapped__ if type(function) is functools._lru_cache_wrapper else function
+    plain = _plain(function)
     if type(plain) is not types.FunctionType:
         return None
-    made_for = (plain.__code__, plain.__defaults__, plain.__closure__)
+    made_for = (plain.__code__, plain.__defaults__)
     cached = _functions.get(function)
-    if cached is not None and cached[0] == made_for and cached[1].is_current():
+    if cached is not None and cached[0] == made_for and cached[1].is_current(function):
         return cached[1]
     data, pickler = _dump(function)
     if not pickler.is_lasting():
         return None
-    pickled = PickledFunction(data, pickler)
+    pickled = PickledFunction(function, data, pickler)
     _functions[function] = made_for, pickled
     return pickled
 

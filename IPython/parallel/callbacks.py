@@ -47,7 +47,7 @@ def _run() -> None:
     while True:
         try:
             _jobs.get()()
-        except Exception:  # a job logs its callbacks' errors; this would be an error of ours
+        except BaseException:  # a job logs its callbacks' errors; this would be an error of ours
             _logger.exception("running callbacks failed")
 
 
@@ -63,10 +63,9 @@ def drain(timeout: float | None = None) -> bool:
 class CallbackQueue:
     """The callbacks of a future that is settled on a thread that must not run them; a mixin before ``Future``.
 
-    Between the moment the future is done and the moment its callbacks have run, new ones queue up behind them.
+    A callback leaves the future's list when it has been called. As long as the list is not empty, new ones queue up
+    behind those in it.
     """
-
-    _callbacks_pending = False
 
     def add_done_callback(self: Any, fn: Callable[[Any], object]) -> None:
         """Call ``fn(self)`` when the call is done or cancelled.
@@ -81,33 +80,31 @@ class CallbackQueue:
             Gets this future as its only argument.
         """
         with self._condition:
-            if self._state not in _OVER:
+            if self._state not in _OVER or self._done_callbacks:
                 self._done_callbacks.append(fn)
                 return
-            later = self._callbacks_pending
-        if later:
-            post(lambda: call(fn, self))
-        else:
-            call(fn, self)
+        call(fn, self)
 
     def _invoke_callbacks(self: Any) -> None:
         """Called by ``Future`` once the state is set: hand the callbacks over instead of running them here."""
-        with self._condition:
-            if not self._done_callbacks:
-                return
-            self._callbacks_pending = True
-        post(self._run_callbacks)
+        if self._done_callbacks:
+            post(self._run_callbacks)
 
     def _run_callbacks(self: Any) -> None:
-        for fn in self._done_callbacks:
+        """On the callbacks' thread."""
+        while True:
+            with self._condition:
+                if not self._done_callbacks:
+                    return
+                fn = self._done_callbacks[0]
             call(fn, self)
-        with self._condition:
-            self._callbacks_pending = False
+            with self._condition:
+                del self._done_callbacks[0]
 
 
 def call(fn: Callable[[Any], object], future: Future[Any]) -> None:
     """Call a done-callback; what it raises is logged, as the standard library does it."""
     try:
         fn(future)
-    except Exception:
+    except BaseException:  # also an exit: it must not take along the callbacks behind it
         _logger.exception("exception calling callback for %r", future)

@@ -65,9 +65,14 @@ class Report(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """A group that will not be reported on: its calls fail with what `error` makes."""
+    """A group that will not be reported on: its calls fail with what `error` makes, or go elsewhere if never sent."""
 
-    error: Callable[[str], Exception]
+    error: Callable[[str], BaseException]
+    sent: bool = True
+
+
+class EngineLeft(Exception):
+    """Raised by `Transport.send`: the engine is gone, and nothing was sent."""
 
 
 class Transport(Protocol):
@@ -83,7 +88,13 @@ class Transport(Protocol):
         """The error of a call whose engine is gone."""
 
     def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
-        """Send `group`; call `report`, which never blocks, with each report until a final one. Any thread."""
+        """Send `group`; call `report`, which never blocks, with each report until a final one. Any thread.
+
+        Raises
+        ------
+        EngineLeft
+            If the engine is gone, and nothing was sent.
+        """
 
 
 class SettledFuture(Protocol):
@@ -96,13 +107,18 @@ class SettledFuture(Protocol):
 class Task:
     """One call on its way."""
 
-    __slots__ = ("function", "future", "line", "name", "payload", "serial")
+    __slots__ = ("function", "future", "label", "line", "name", "payload", "serial", "withdrawn")
 
-    def __init__(self, future: Any, function: PickledFunction | None, payload: bytes, name: str) -> None:
+    def __init__(
+        self, future: Any, function: PickledFunction | None, payload: bytes, name: str, label: str | None = None
+    ) -> None:
         self.future = future
+        self.label = label
         self.function = function
         self.payload = payload
         self.name = name
+        self.line: Any = None  # a Line, from `Dispatcher.submit` on
+        self.withdrawn = False
 
 
 class Engine:
@@ -136,8 +152,19 @@ class Group:
         self.line = line
         self.seconds = OVERRUN
         self.pending = {task.serial: task for task in tasks}
+        self.size = len(tasks)
         self.calls = tuple(tasks)
         self.functions = self._unknown(engine, tasks)
+
+    def sent(self) -> None:
+        """Let go of the calls: from now on `pending` keeps those that are not settled, and nobody the others."""
+        self.calls = ()
+
+    def take_all(self) -> list[Task]:
+        """All that are not settled; whatever is reported later changes nothing."""
+        tasks = list(self.pending.values())
+        self.pending.clear()
+        return tasks
 
     def _unknown(self, engine: Engine, tasks: list[Task]) -> list[PickledFunction]:
         functions = {(self.line.space, task.function.key): task.function for task in tasks if task.function is not None}
@@ -268,7 +295,7 @@ class Dispatcher:
         for unit in units:
             for task in unit:
                 task.line, task.serial = line, next(self._serials)
-            line.outstanding += len(unit)
+                line.outstanding += not task.withdrawn
         if not line.waiting:
             self._busy_lines.append(line)
             self._lines.add(line)
@@ -278,7 +305,9 @@ class Dispatcher:
         """A task's future was cancelled: count it as settled. It leaves the line when its turn comes."""
         task.payload = b""
         with self._lock:
-            self._settled(task.line, 1)
+            task.withdrawn = True
+            if task.line is not None:
+                self._settled(task.line, 1)
 
     def close(self, line: Line, *, cancel: bool = False) -> None:
         """Take no more tasks into `line`; with `cancel`, cancel those that wait."""
@@ -305,7 +334,7 @@ class Dispatcher:
             self._broken = error
             tasks = [task for line in self._busy_lines for task in line.take_all()]
             for engine in self._engines.values():
-                tasks += [task for group in engine.groups for task in group.pending.values()]
+                tasks += [task for group in engine.groups for task in group.take_all()]
             self._engines.clear()
             self._busy_lines.clear()
         for task in tasks:
@@ -356,7 +385,7 @@ class Dispatcher:
     def _size(self, line: Line, engine: Engine) -> int:
         size = self._policy.size(self._waiting_calls(line), self._width(line))
         # What waits at an engine cannot be cancelled: behind a call of unknown length little may wait.
-        return min(size, 2 * len(engine.groups[-1].calls)) if engine.groups else size
+        return min(size, 2 * engine.groups[-1].size) if engine.groups else size
 
     def _width(self, line: Line) -> int:
         return 1 if line.only is not None else min(len(self._engines), line.max_engines or len(self._engines))
@@ -370,8 +399,10 @@ class Dispatcher:
         """Take up to `size` tasks, but whole units, off a line; lines take turns."""
         tasks: list[Task] = []
         waiting = line.waiting
-        while waiting and (not tasks or len(tasks) + len(waiting[0]) <= size):
+        while waiting and (not tasks or (len(tasks) + len(waiting[0]) <= size and not waiting[0][0].label)):
             tasks += [task for task in waiting.popleft() if task_states.begin(task.future)]
+            if tasks and tasks[0].label:
+                break  # a label is what the Hub knows a call by: it needs its own message
         self._busy_lines.remove(line)
         if waiting:
             self._busy_lines.append(line)
@@ -396,11 +427,18 @@ class Dispatcher:
     # -- sending
 
     def _send(self, groups: list[Group]) -> None:
+        interrupted: BaseException | None = None
         for group in groups:
             try:
                 self._transport.send(group, _putter(self._inbox, group))
-            except Exception as error:  # the client was closed meanwhile, say
+            except EngineLeft as error:
+                self._inbox.put((group, Lost(lambda call, error=error: error, sent=False)))
+            except BaseException as error:  # the client was closed meanwhile, say, or Ctrl-C: no call without an end
                 self._inbox.put((group, Lost(lambda call, error=error: error)))
+                interrupted = error if not isinstance(error, Exception) else interrupted
+            group.sent()
+        if interrupted is not None:
+            raise interrupted
 
     # -- the dispatcher's thread
 
@@ -422,11 +460,18 @@ class Dispatcher:
     def _refresh_engines(self) -> None:
         names = self._transport.engines()
         with self._lock:
-            for name in names:
-                self._engines.setdefault(name, Engine(name))
-            stranded = [task for name in self._engines.keys() - set(names) for task in self._forget_engine(name)]
+            stranded = self._note_engines(names)
             groups = self._decide_anew()
         self._send(groups)
+        self._fail_stranded(stranded)
+
+    def _note_engines(self, names: Sequence[str]) -> list[Task]:
+        """Take up new engines, drop those that are gone; the tasks that could run there only."""
+        for name in names:
+            self._engines.setdefault(name, Engine(name))
+        return [task for name in self._engines.keys() - set(names) for task in self._forget_engine(name)]
+
+    def _fail_stranded(self, stranded: list[Task]) -> None:
         for task in stranded:
             self._fail(task, self._transport.died(task.line.only, task.name))
 
@@ -473,8 +518,7 @@ class Dispatcher:
         self._policy.overrun()
         for group in [group for group in engine.groups if group is not overrunning and group.epoch < epoch]:
             engine.groups.remove(group)
-            self._requeue(group.pending.values())
-            group.pending.clear()
+            self._requeue(group.take_all())
 
     def _settle(self, group: Group, outcomes: list[tuple[Task, Outcome]]) -> None:
         line = group.line
@@ -482,7 +526,7 @@ class Dispatcher:
             self._relay_output(line, outcome)
             try:
                 task.future.settle(outcome, group.engine)
-            except Exception as error:
+            except BaseException as error:
                 self._make_sure(task, error)
         if outcomes:
             with self._lock:
@@ -495,27 +539,33 @@ class Dispatcher:
             if text:
                 try:
                     line.on_output(stream, text)
-                except Exception:
+                except BaseException:
                     _logger.exception("passing on a call's output failed")
 
     @staticmethod
-    def _make_sure(task: Task, error: Exception) -> None:
+    def _make_sure(task: Task, error: BaseException) -> None:
         """Settling raised: an error of ours, but it must not leave anybody waiting."""
         _logger.exception("settling %r failed", task.future)
         if not task.future.done():
             task.future.fail(error)
 
     def _lose(self, group: Group, lost: Lost) -> None:
+        # The news of an engine's end may come after that of its groups: nothing more may be sent there.
+        names = self._transport.engines()
         with self._lock:
             engine = self._engines.get(group.engine)
             if engine is not None:
                 engine.finish(group)
-            tasks = list(group.pending.values())
-            group.pending.clear()
+            stranded = self._note_engines(names)
+            tasks = group.take_all()
+            if not lost.sent:
+                self._requeue(tasks)
+                tasks = []
             groups = self._decide_anew()
         self._send(groups)
         for task in tasks:
             self._fail(task, lost.error(task.name))
+        self._fail_stranded(stranded)
 
     def _fail(self, task: Task, error: BaseException) -> None:
         """Fail a task that has left; of one that waits, a cancel may have come first."""
@@ -537,6 +587,6 @@ def _serve(inbox: queue.SimpleQueue[Any], dispatcher_ref: weakref.ref[Dispatcher
             return
         try:
             dispatcher._hear(*item)
-        except Exception:
+        except BaseException:
             _logger.exception("the dispatcher could not handle a message")
         del dispatcher, item

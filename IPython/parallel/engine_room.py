@@ -14,7 +14,7 @@ from typing import Any
 
 from ipyparallel import Client
 
-from . import call_pickling, process_exit
+from . import call_pickling, process_exit, task_states
 from .connection_watch import ConnectionWatch
 from .dispatcher import Dispatcher, Line, Task
 from .errors import ClusterGone, InitializerFailed
@@ -95,7 +95,7 @@ class EngineRoom:
                 unpicklable.append((result, error))
                 self._register(view, result)
                 continue
-            result._task = Task(result, pickled, payload, name)
+            result._task = Task(result, pickled, payload, name, label)
             tasks.append(result._task)
             self._register(view, result)
         try:
@@ -105,7 +105,8 @@ class EngineRoom:
                 self.forget(result)
             raise
         for result, error in unpicklable:
-            result.fail(error)
+            if task_states.begin(result):
+                result.fail(error)
         return results
 
     def _register(self, view: Any, result: TaskResult) -> None:

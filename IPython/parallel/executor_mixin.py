@@ -19,7 +19,7 @@ from typing import Any
 from decorator import decorator
 from ipyparallel import AsyncResult, LoadBalancedView
 from ipyparallel.client.remotefunction import getname
-from ipyparallel.client.view import View
+from ipyparallel.client.view import LazyMapIterator, View
 
 from . import call_pickling, lazy_map
 from .carried_errors import mapped_calls, single_call
@@ -59,7 +59,14 @@ def configure_pool(
     on_output : callable, optional
         ``on_output(stream, text)`` hears what calls printed to ``"stdout"`` and ``"stderr"``, on a thread of ours,
         before the call is settled.
+
+    Raises
+    ------
+    ValueError
+        If `max_workers` is not positive.
     """
+    if max_workers is not None and max_workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
     setup = None
     if initializer is not None:
         setup = uuid.uuid4().hex, call_pickling.dumps((initializer, initargs))
@@ -432,8 +439,9 @@ def executor_submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: 
 
 
 def executor_map(self: Any, func: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Any:
-    """Hand on to the view's `map`, without its ``block`` flag."""
-    return self.view.map(func, *iterables, **{"block": False, **kwargs})
+    """Hand on to the view's `map`, without its ``block`` flag; the result is an iterator that can be cancelled."""
+    result = self.view.map(func, *iterables, **{"block": False, **kwargs})
+    return LazyMapIterator(iter(result), getattr(result, "cancel", None) or result.close)
 
 
 def executor_shutdown(self: Any, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -29,7 +29,7 @@ def cancel(self: AsyncResult) -> bool:
 
 def running(self: AsyncResult) -> bool:
     """Whether the call is under way: sent, and not done. Any thread. Source: PEP 3148."""
-    return not self.done()
+    return Future.running(self)
 
 
 def done(self: AsyncResult) -> bool:
@@ -68,9 +68,10 @@ add_done_callback.__doc__ = callbacks.CallbackQueue.add_done_callback.__doc__
 
 def invoke_callbacks(self: AsyncResult) -> None:
     """The result is here: run ipyparallel's own callbacks, which only note it, and hand over the user's."""
-    own = [fn for fn in self._done_callbacks if _is_bookkeeping(fn)]
+    with self._condition:
+        own = [fn for fn in self._done_callbacks if _is_bookkeeping(fn)]
+        self._done_callbacks[:] = [fn for fn in self._done_callbacks if not _is_bookkeeping(fn)]
     for fn in own:
-        self._done_callbacks.remove(fn)
         callbacks.call(fn, self)
     callbacks.CallbackQueue._invoke_callbacks(self)
 

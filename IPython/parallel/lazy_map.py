@@ -49,9 +49,10 @@ def _take(
 ) -> Iterator[Any]:
     try:
         while outstanding:
-            result = outstanding.popleft().result(left(deadline))
+            # In a list, so that nobody keeps the result while its taker uses it.
+            results = [outstanding.popleft().result(left(deadline))]
             outstanding.extend(submit(f, *args) for args in islice(calls, 1))
-            yield result
+            yield results.pop()
     finally:
         for future in outstanding:
             future.cancel()

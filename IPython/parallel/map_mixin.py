@@ -7,6 +7,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import Future, as_completed
+from functools import partial
 from typing import Any
 
 from ipyparallel import AsyncMapResult, AsyncResult
@@ -57,3 +58,23 @@ def collect_map_exceptions(self: AsyncMapResult, results: list[Any]) -> list[Any
         flat = [item for chunk in results for item in (chunk if isinstance(chunk, list) else [chunk])]
         AsyncResult._collect_exceptions(self, flat)
     return results
+
+
+def split(self: AsyncMapResult) -> tuple[AsyncResult, ...]:
+    """One AsyncResult for each message, as ipyparallel has it; an error in a chunk is that part's error."""
+    children = self._children
+    if len(children) == 1:
+        return (self,)
+    if self._parts is None:
+        self._parts = tuple(_part(self, child) for child in children)
+    return self._parts  # type: ignore[no-any-return]
+
+
+def _part(whole: AsyncMapResult, child: Future[Any]) -> AsyncResult:
+    part = AsyncResult.__new__(AsyncResult)
+    # Before the part is made: one that is over resolves at once.
+    part._collect_exceptions = partial(collect_map_exceptions, part)
+    part.__init__(  # type: ignore[misc]
+        whole._client, [child], fname=whole._fname, targets=[None], return_exceptions=whole._return_exceptions
+    )
+    return part

@@ -110,7 +110,7 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
 
     @property
     def _children(self) -> list[MessageFuture]:
-        return [task._children[0] for task in self._tasks]
+        return [_as_chunk(task._children[0]) for task in self._tasks]
 
     @property
     def _raw_results(self) -> list[Any]:
@@ -123,10 +123,6 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
 
     def __len__(self) -> int:
         return len(self._tasks)
-
-    def split(self) -> tuple[TaskResult, ...]:
-        """The results of the single calls, for `concurrent.futures.wait`."""
-        return tuple(self._tasks)
 
     def _iterate(self) -> Iterator[Any]:
         return _results(self._tasks, self.ordered, self._return_exceptions, self._deadline)
@@ -161,3 +157,18 @@ def _results(
 def _in_turn(tasks: Sequence[TaskResult], ordered: bool, deadline: float | None) -> Iterator[TaskResult]:
     return iter(tasks) if ordered else as_completed(tasks, left(deadline))
 
+
+def _as_chunk(child: MessageFuture) -> MessageFuture:
+    """A call's message as one of a chunk of calls, which the messages of a map are."""
+    chunk = MessageFuture(child.msg_id, header=child.header)
+    chunk.output = child.output
+    child.add_done_callback(lambda done: _pass_on(done, chunk))
+    return chunk
+
+
+def _pass_on(child: MessageFuture, chunk: MessageFuture) -> None:
+    if child.cancelled():
+        chunk.cancel()
+    else:
+        result = child.result()
+        chunk.set_result(result if isinstance(result, BaseException) else [result])

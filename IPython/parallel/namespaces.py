@@ -122,7 +122,7 @@ def overlay_all(users: Mapping[str, Any]) -> None:
 
 def user_names(user_ns: Mapping[str, Any], hidden: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """What in `user_ns` is the user's own, and not IPython's (`hidden` holds those and their values)."""
-    for name, value in user_ns.items():
+    for name, value in list(user_ns.items()):  # a thread of the user's may add to it meanwhile
         if hidden.get(name, _ABSENT) is value or _NOT_THE_USERS.match(name):
             continue
         yield name, value

@@ -91,7 +91,6 @@ PATCHES: tuple[Patch, ...] = (
     _row(AsyncResult, "add_done_callback", future_mixin.add_done_callback, "callbacks may submit and wait"),
     _row(AsyncResult, "_invoke_callbacks", future_mixin.invoke_callbacks, "callbacks leave the receiving thread"),
     _row(AsyncResult, "_run_callbacks", future_mixin.run_callbacks, "callbacks leave the receiving thread"),
-    _row(AsyncResult, "_callbacks_pending", False, "keeps the order of callbacks"),
     _row(AsyncResult, "__await__", future_mixin.await_, "`await ar` in asyncio"),
     _wrapping(AsyncResult, "_init_futures", future_mixin.wrap_init_futures, "a sent call counts as running"),
     _wrapping(AsyncResult, "_collect_exceptions", carried_errors.wrap_collect_exceptions, "parts keep their type"),
@@ -105,6 +104,8 @@ PATCHES: tuple[Patch, ...] = (
     _row(AsyncMapResult, "_deadline", None, "the map's timeout"),
     _row(AsyncMapResult, "_yield_child_results", map_mixin.yield_child_results, "errors at their position"),
     _row(AsyncMapResult, "_collect_exceptions", map_mixin.collect_map_exceptions, "finds errors inside chunks"),
+    _row(AsyncMapResult, "split", map_mixin.split, "an error in a chunk is that part's error"),
+    _row(AsyncMapResult, "_parts", None, "what split() gave"),
     _wrapping(Client, "_unwrap_exception", carried_errors.wrap_unwrap_exception, "errors keep their type"),
     _wrapping(Client, "_asyncresult_from_jobs", client_mixin.wrap_asyncresult_from_jobs, "finds grouped calls"),
     _wrapping(Client, "abort", client_mixin.wrap_abort, "aborts grouped calls"),
@@ -140,10 +141,14 @@ def uninstall() -> None:
     """Take the patches off: the very same objects are back. Results and views made meanwhile lose what they gained."""
     with _lock:
         for patch in reversed(PATCHES):
-            if (before := originals.recorded.pop((patch.target, patch.name), None)) is originals.ABSENT:
-                delattr(patch.target, patch.name)
-            elif before is not None:
-                setattr(patch.target, patch.name, before)
+            key = patch.target, patch.name
+            if key not in originals.recorded:
+                return
+            before = originals.recorded.pop(key)
+            if before is originals.ABSENT:
+                delattr(*key)
+            else:
+                setattr(*key, before)
 
 
 def _own(target: type, name: str) -> Any:

@@ -11,14 +11,18 @@ from . import callbacks
 from .dispatcher import Dispatcher
 
 _dispatchers: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
+_exiting = threading.Event()
 
 
 def finish_before_exit(dispatcher: Dispatcher) -> None:
-    """Let the interpreter's exit wait for what `dispatcher` still has to do."""
+    """Let the interpreter's exit wait for what `dispatcher` still has to do; one made during it takes no work."""
     _dispatchers.add(dispatcher)
+    if _exiting.is_set():
+        dispatcher.finish()
 
 
 def _finish_all() -> None:
+    _exiting.set()
     for dispatcher in list(_dispatchers):
         dispatcher.finish()
     callbacks.drain()

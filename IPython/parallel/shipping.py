@@ -142,6 +142,14 @@ def make_code(version: tuple[int, int], arguments: tuple[Any, ...]) -> types.Cod
     return types.CodeType(*arguments)
 
 
+def _with_slots(cls: type, make: Any, newargs: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """What makes `cls` anew, told of its slots: they must be there when the class is made, not be set later."""
+    slots = vars(cls).get("__slots__")
+    if slots is None or make is not _cloudpickle._make_skeleton_class:
+        return make, newargs
+    return make, (*newargs[:3], {**newargs[3], "__slots__": slots}, *newargs[4:])
+
+
 _REDUCED = (types.FunctionType, type, types.CodeType, functools._lru_cache_wrapper)
 
 
@@ -167,7 +175,8 @@ class Pickler(cloudpickle.Pickler):
         if isinstance(obj, type):
             # Whoever sends a class has it whole, also when an instance of it comes back.
             _complete.add(obj)
-            return *reduced[:2], (reduced[2], home), None, None, restore_class
+            make, newargs = _with_slots(obj, *reduced[:2])
+            return make, newargs, (reduced[2], home), None, None, restore_class
         return self.reduce_function(obj, reduced, home)
 
     def _reduce_cached(self, cached: Any) -> Any:

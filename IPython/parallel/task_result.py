@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pickle
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ class TaskResult(BufferedResult):
         self._outcome = outcome._replace(data=None)
         try:
             value = pickle.loads(outcome.data)
-        except Exception as error:
+        except BaseException as error:
             error.add_note(f"while unpickling the result of {self._fname}(), here at the client")
             self._finish(error, failed=True)
             return
@@ -135,16 +136,18 @@ class TaskResult(BufferedResult):
 
     def _resolve_child(self) -> None:
         child = self._made_child
-        if child is None or child.done():
+        if child is None:
             return
         self._metadata  # completes what the child shows of it
-        if self._state == task_states.CANCELLED_AND_NOTIFIED:
-            child.cancel()
-            child.output.cancel()
-        else:
-            # A message's future carries an error as its result; AsyncResult sorts them out.
-            child.set_result(self._raw_results[0])
-            child.output.set_result(None)
+        # Whoever made the child may be resolving it as well.
+        with suppress(InvalidStateError):
+            if self._state == task_states.CANCELLED_AND_NOTIFIED:
+                child.cancel()
+                child.output.cancel()
+            else:
+                # A message's future carries an error as its result; AsyncResult sorts them out.
+                child.output.set_result(None)
+                child.set_result(self._raw_results[0])
 
     @property
     def _metadata(self) -> list[Metadata]:

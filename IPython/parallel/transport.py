@@ -19,8 +19,9 @@ from typing import Any
 import six
 from ipyparallel import Client, serialize
 from ipyparallel.error import RemoteError
+from ipyparallel.serialize import canning
 
-from .dispatcher import Group, Lost, Outcome, Report
+from .dispatcher import EngineLeft, Group, Lost, Outcome, Report
 from .engine_bundle import EngineFunction
 from .errors import EngineDied
 
@@ -54,13 +55,16 @@ class Transport:
 
     def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
         client = self._open_client()
-        self.engine_ids[group.engine] = client._engines[group.engine]
+        engine_id = client._engines.get(group.engine)
+        if engine_id is None:
+            raise EngineLeft(group.engine)
+        self.engine_ids[group.engine] = engine_id
         path = tuple(sys.path)
         message = client.send_apply_request(
             client._mux_stream,
             run_group(bundled=self._told.get(group.engine) != path),
             frames_of(group),
-            metadata={"label": f"{len(group.calls)} calls"},
+            metadata={"label": group.calls[0].label},
             ident=six.ensure_binary(group.engine),
             message_future_hook=lambda future: future.iopub_callbacks.append(_hear_early(report)),
         )
@@ -73,6 +77,9 @@ class Transport:
 
         self._leave_out_of_history(client, message.msg_id)
         message.add_done_callback(hear)
+        if group.engine not in client._engines.values():
+            # It left just now, and the client may not have known of this message when it told the others' end.
+            report(Lost(lambda call: self.died(group.engine, call)))
 
     def died(self, engine: str | None, call: str) -> Exception:
         return EngineDied(self.engine_ids.get(engine or "", "?"), call)
@@ -83,7 +90,11 @@ class Transport:
             return Lost(lambda call: self.died(group.engine, call))
         if isinstance(result, BaseException):
             return Lost(lambda call: result)
-        return read_report(result, final=True)
+        try:
+            return read_report(result, final=True)
+        except Exception as error:  # somebody else's answer; `error` ends with this block
+            unreadable = error
+            return Lost(lambda call: unreadable)
 
     def _leave_out_of_history(self, client: Client, msg_id: str) -> None:
         """The history is of calls, which are in it by their own ids (`engine_room`); groups are our own affair."""

@@ -15,6 +15,7 @@ from ipyparallel.client.view import View
 
 from .call_pickling import CLIENT
 from .dispatcher import Line
+from .errors import EngineDied
 
 # Flags of a load-balanced view that are about one message: its calls can't travel in groups then.
 _OWN_MESSAGE_FLAGS = ("after", "follow", "targets", "timeout", "retries", "track")
@@ -67,12 +68,19 @@ def line_for(view: View) -> Line | None:
 
     Raises
     ------
-    IndexError
+    EngineDied
         For a view of one engine, if that engine is gone.
     """
     if isinstance(view, LoadBalancedView):
         return None if any(getattr(view, flag) for flag in _OWN_MESSAGE_FLAGS) else state_of(view).balanced
     if isinstance(view, DirectView) and not isinstance(view, BroadcastView) and isinstance(view.targets, int):
-        (engine,), _ = view.client._build_targets(view.targets)
-        return None if view.track else state_of(view).pinned(engine.decode())
+        return None if view.track else state_of(view).pinned(_engine_of(view))
     return None
+
+
+def _engine_of(view: DirectView) -> str:
+    try:
+        (engine,), _ = view.client._build_targets(view.targets)
+    except IndexError:
+        raise EngineDied(view.targets) from None
+    return str(engine.decode())

@@ -587,7 +587,7 @@ class TestLostEngines:
         b = bench(1)
         b.cluster.before_send = _raise
         (call,) = b.submit("a")
-        with pytest.raises(LookupError, match="scripted"):
+        with pytest.raises(RuntimeError, match="scripted"):
             call.result(PATIENCE)
         b.cluster.before_send = lambda group: None
         (call,) = b.submit("b")
@@ -937,4 +937,4 @@ class TestCost:
 
 
 def _raise(*args: Any) -> None:
-    raise LookupError("scripted")
+    raise RuntimeError("scripted")

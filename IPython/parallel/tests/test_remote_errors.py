@@ -440,7 +440,7 @@ def test_remote_errors_attributes_serve_ipyparallel(capsys: pytest.CaptureFixtur
     again = round_trip(exc)
     text = "".join(traceback.format_exception(exc))
     assert (again.ename, again.evalue, again.traceback) == ("ZeroDivisionError", "division by zero", text)
-    assert again.engine_info == INFO
+    assert again.engine_info == {key: INFO[key] for key in ("engine_id", "engine_uuid", "method") if key in INFO}
     again.print_traceback()
     assert capsys.readouterr().out.splitlines() == ["[3:apply]", *text.splitlines()]
     with pytest.raises(ipyparallel.error.CompositeError, match=r"\[3:apply\]ZeroDivisionError: division by zero"):
