@@ -551,7 +551,7 @@ class Dispatcher:
 
     def _lose(self, group: Group, lost: Lost) -> None:
         # The news of an engine's end may come after that of its groups: nothing more may be sent there.
-        names = self._transport.engines()
+        names = [name for name in self._transport.engines() if lost.sent or name != group.engine]
         with self._lock:
             engine = self._engines.get(group.engine)
             if engine is not None:

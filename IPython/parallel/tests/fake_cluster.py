@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from typing import Any
 
+from ipyparallel.util import ReverseDict
 from ipyparallel import LoadBalancedView, serialize
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import RemoteError
@@ -400,8 +401,8 @@ class FakeClient(_Cluster):
         return list(range(len(self.members)))
 
     @property
-    def _engines(self) -> _Engines:
-        return _Engines(enumerate(self.members))
+    def _engines(self) -> ReverseDict:
+        return ReverseDict(enumerate(self.members))
 
     def send_apply_request(
         self,
@@ -464,16 +465,6 @@ class _NoLoop:
 
     def add_callback(self, callback: Callable[..., None], *args: Any) -> None:
         pass
-
-
-class _Engines(dict[int, str]):
-    """Looks up both ways, as the client's own mapping of engine ids and names."""
-
-    def __missing__(self, name: Any) -> int:
-        for number, found in self.items():
-            if found == name:
-                return number
-        raise KeyError(name)
 
 
 class FakeView(LoadBalancedView):
