@@ -109,6 +109,30 @@ class EngineRoom:
                 result.fail(error)
         return results
 
+    def submit_held(
+        self, view: Any, function: Callable[..., Any], args: Any, kwargs: Any, *, name: str, label: Any, until: Any
+    ) -> TaskResult:
+        """Submit a call when what it depends on (`dependencies.Dependencies`) is over. Any thread; never blocks."""
+        result = TaskResult(self, name, label)
+        self._register(view, result)
+        try:
+            pickled, payload = call_pickling.pickle_call(function, args, kwargs)
+        except Exception as error:
+            result.fail(error)
+            return result
+        task = result._task = Task(result, pickled, payload, name, label)
+
+        def go() -> None:
+            try:
+                line = Line(call_pickling.CLIENT, only=until.engine())
+                self.dispatcher.submit(line, [[task]])
+            except Exception as error:
+                if task_states.begin(result):
+                    result.fail(error)
+
+        until.when_over(go)
+        return result
+
     def _register(self, view: Any, result: TaskResult) -> None:
         """Let the client and the view find the call by its id, as they find messages."""
         client = self.client

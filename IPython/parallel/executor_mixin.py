@@ -23,6 +23,7 @@ from ipyparallel.client.view import LazyMapIterator, View
 
 from . import call_pickling, lazy_map
 from .carried_errors import mapped_calls, single_call
+from .held_calls import submit_held
 from .dispatcher import Line
 from .engine_room import room_of
 from .errors import ExecutorShutdown
@@ -110,7 +111,8 @@ def submit(self: View, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
         raise ExecutorShutdown()
     line = line_for(self)
     if line is None:
-        return _submit_alone(self, fn, args, kwargs)
+        held = submit_held(self, fn, args, kwargs)
+        return _submit_alone(self, fn, args, kwargs) if held is None else held
     room = room_of(self.client)
     return room.submit(self, line, fn, ((args, kwargs),), name=getname(fn), label=self.label)[0]
 
@@ -387,6 +389,9 @@ def _shut_down(view: View, wait: bool, cancel_futures: bool) -> None:
     state.closed = True
     for line in state.lines():
         room_of(view.client).dispatcher.close(line, cancel=cancel_futures)
+    if cancel_futures:
+        for result in state.under_way():
+            result.cancel()
     if wait:
         _wait(view)
 

@@ -20,7 +20,7 @@ from ipyparallel import LoadBalancedView
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.error import CompositeError
 
-from . import carried_errors, client_mixin, executor_mixin, future_mixin, map_mixin, originals
+from . import carried_errors, client_mixin, executor_mixin, future_mixin, held_calls, map_mixin, originals
 from .map_iteration import MapIteration
 from .originals import original_of
 from .result_shim import ResultAccess
@@ -63,6 +63,10 @@ def _wrapping(target: type, name: str, make: Callable[[Any], Any], why: str) -> 
     return Patch(target, name, make, why, "replace", wraps=True)
 
 
+def _balanced_apply(original: Callable[..., Any]) -> Callable[..., Any]:
+    return held_calls.wrap_balanced_apply(carried_errors.wrap_really_apply(original))
+
+
 _BASES = "so that isinstance(view, concurrent.futures.Executor) holds, as dask, adaptive and others ask"
 
 PATCHES: tuple[Patch, ...] = (
@@ -78,7 +82,7 @@ PATCHES: tuple[Patch, ...] = (
     _wrapping(BroadcastView, "map", executor_mixin.wrap_direct_map, "timeout, buffersize, zip; errors in place"),
     _wrapping(DirectView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
     _wrapping(BroadcastView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
-    _wrapping(LoadBalancedView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
+    _wrapping(LoadBalancedView, "_really_apply", _balanced_apply, "errors keep their type; after=ar of a grouped call"),
     _row(ViewExecutor, "submit", executor_mixin.executor_submit, "hands on to the view"),
     _row(ViewExecutor, "map", executor_mixin.executor_map, "hands on to the view"),
     _row(ViewExecutor, "shutdown", executor_mixin.executor_shutdown, "hands on to the view"),
