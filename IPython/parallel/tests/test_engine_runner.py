@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ipyparallel.serialize import serialize_object
 
 from IPython.parallel import engine_bundle
 from IPython.parallel.call_pickling import dumps, pickle_call
@@ -339,7 +340,8 @@ class TestOverrun:
             assert Counter([o.serial for o in report.outcomes] + list(report.returned)) == Counter(range(202))
             assert not {o.serial for o in early.outcomes} & set(early.returned)
             assert list(early.returned) == list(report.returned)
-            assert len(ran) == len([o for o in report.outcomes if o.serial != 200])
+            assert ran == [o.serial for o in report.outcomes if o.serial != 200]
+            assert early.outcomes == report.outcomes[: len(early.outcomes)]
             bench.published.clear()
 
     def test_a_report_that_cannot_be_sent_is_no_end(self, bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
@@ -528,25 +530,21 @@ class TestSingleCalls:
         packed = bench.runner.run_one("note", bench.space, dumps((note, (1,), {})))
         assert pickle.loads(pickle.dumps(packed)) == 1
 
-    @pytest.mark.parametrize(
-        ("error", "text"),
-        [(LookupError("gone"), "gone"), (ExceptionGroup("many", [ValueError(1), KeyError(2)]), "many (2 sub-exceptions)")],
-    )
-    def test_error_is_one_the_kernel_can_report(self, bench: Bench, error: Exception, text: str) -> None:
-        with pytest.raises(Exception, match="") as raised:
+    @pytest.mark.parametrize("error", [LookupError("gone"), ExceptionGroup("gone", [ValueError(1), KeyError(2)])])
+    def test_error_is_one_the_kernel_can_report(self, bench: Bench, error: Exception) -> None:
+        with pytest.raises(Exception, match="^gone") as raised:
             bench.runner.run_one("throw", bench.space, dumps((throw, (error,), {})))
         *lines, last = raised.value._render_traceback_()
         assert type(raised.value).__name__ == type(error).__name__
         assert not isinstance(raised.value, ExceptionGroup)
         assert raised.value.__context__ is None
-        assert text.partition(" (")[0] in str(raised.value)
         assert any("in throw" in line for line in lines)
         packed = pickle.loads(bytes.fromhex(last.removeprefix(module.FAILURE_MARK)))
         assert packed["engine"]["call"] == "throw"
         assert len(packed["error"]["exceptions"]) == 1 + len(getattr(error, "exceptions", ()))
 
     def test_error_of_one_call_of_a_chunk_is_its_result(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        run = [bench.runner.run_mapped("add", bench.space, dumps(divide), pickle.dumps((1, n))) for n in (1, 0, 2)]
+        run = [bench.runner.run_mapped("divide", bench.space, dumps(divide), pickle.dumps((1, n))) for n in (1, 0, 2)]
         monkeypatch.setattr(module, "rebuilder", lambda packed: described(packed)["message"])
         assert pickle.loads(pickle.dumps(run)) == [1.0, "division by zero", 0.5]
 
@@ -557,6 +555,26 @@ class TestSingleCalls:
     def test_reference_is_looked_up_in_the_users_namespace(self, bench: Bench) -> None:
         bench.user_ns["mine"] = [1, 2]
         assert bench.runner.resolve("mine[1]") == 2
+
+
+class TestStockCalls:
+    def test_functions_use_the_users_namespace(self, bench: Bench) -> None:
+        bench.user_ns["base"] = 10
+        function = [bytes(part) for part in serialize_object(by_value("lambda x: base + x", base=0))]
+        assert bench.runner.run_stock("add", bench.space, (function, None), (1,), {}) == 11
+
+    def test_functions_get_callers_names_that_the_user_lacks(self, bench: Bench) -> None:
+        function = by_value("lambda x: base + abs(x)", base=20)
+        sent = [bytes(part) for part in serialize_object(function)], dumps(function)
+        assert bench.runner.run_stock("add", bench.space, sent, (-1,), {}) == 21
+        bench.user_ns["base"] = 10
+        assert bench.runner.run_stock("add", bench.space, sent, (-1,), {}) == 11
+
+    def test_errors_are_carried(self, bench: Bench) -> None:
+        function = [bytes(part) for part in serialize_object(by_value("lambda: 1 / 0"))]
+        with pytest.raises(Exception, match="division by zero") as raised:
+            bench.runner.run_stock("divide", bench.space, (function, None), (), {})
+        assert raised.value._render_traceback_()[-1].startswith(module.FAILURE_MARK)
 
 
 def throw(error: Exception) -> None:
@@ -570,4 +588,4 @@ def divide(a: int, b: int) -> float:
 def test_prepare_adds_new_directories_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", ["first"])
     module.prepare([str(tmp_path), "first", str(tmp_path / "nowhere"), str(tmp_path)])
-    assert sys.path == ["first", str(tmp_path)] or sys.path == ["first", str(tmp_path), str(tmp_path)]
+    assert sys.path == ["first", str(tmp_path)]
