@@ -43,41 +43,6 @@ class BufferedResult(CallbackQueue, AsyncResult):
         self._room = room
         self._fname = fname
 
-    # Its state is the future's own, where an AsyncResult of messages is running from the beginning.
-
-    def cancelled(self) -> bool:
-        """Whether the call was cancelled. Any thread. Source: PEP 3148."""
-        return Future.cancelled(self)
-
-    def running(self) -> bool:
-        """Whether the call has left the client's buffer and is not over. Any thread. Source: PEP 3148."""
-        return Future.running(self)
-
-    def done(self) -> bool:
-        """Whether the call is over: finished, failed or cancelled. Any thread. Source: PEP 3148."""
-        return Future.done(self)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """The error of the call, waiting for it; None if there was none.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds to wait; no limit by default.
-
-        Raises
-        ------
-        TimeoutError
-            If the time is up first.
-        concurrent.futures.CancelledError
-            If the call was cancelled.
-
-        Notes
-        -----
-        Any thread. Source: PEP 3148.
-        """
-        return Future.exception(self, timeout)
-
     @property
     def _client(self) -> Any:
         return self._room.client

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipyparallel import Client
 from IPython.core.profiledir import ProfileDir, ProfileDirError
 from IPython.paths import get_ipython_dir
-from ipyparallel import Client
 
 from .local_cluster import ClusterStartError, LocalCluster
 

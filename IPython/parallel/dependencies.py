@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from ipyparallel import AsyncResult, Dependency, LoadBalancedView
+from ipyparallel import AsyncResult, LoadBalancedView
 from ipyparallel.error import ImpossibleDependency
 
 from .engine_room import existing_room

@@ -467,8 +467,9 @@ def runner() -> Runner:
 
 
 def _engine_runner() -> Runner:
-    from IPython import get_ipython
     from IPython.display import display
+
+    from IPython import get_ipython
 
     shell = get_ipython()
     kernel = shell.kernel

@@ -23,10 +23,10 @@ from ipyparallel.client.view import LazyMapIterator, View
 
 from . import call_pickling, lazy_map
 from .carried_errors import mapped_calls, single_call
-from .held_calls import submit_held
 from .dispatcher import Line
 from .engine_room import room_of
 from .errors import ExecutorShutdown
+from .held_calls import submit_held
 from .map_result import MapResult
 from .originals import original_of
 from .task_result import TaskResult

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ipyparallel
-from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult, BroadcastView, Client, DirectView
-from ipyparallel import LoadBalancedView
+from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult, BroadcastView, Client, DirectView, LoadBalancedView
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.error import CompositeError
 

@@ -8,7 +8,7 @@ import pickle
 import time
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ipyparallel.client.client import Metadata
@@ -200,7 +200,7 @@ class TaskResult(BufferedResult):
 
 
 def _date(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _status(result: TaskResult) -> str:

@@ -40,6 +40,8 @@ class Transport:
 
     def __init__(self, client: Client) -> None:
         self._client = weakref.ref(client)
+        # ipyparallel completes its table of types at first use, which two threads must not do at the same time.
+        canning.can(None)
         self._removing = threading.Lock()
         # Engines that have the code and the caller's import path; an engine that has not answered yet may lack both.
         self._told: dict[str, tuple[str, ...]] = {}

@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from typing import Any
 
-from ipyparallel.util import ReverseDict
 from ipyparallel import LoadBalancedView, serialize
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import RemoteError
+from ipyparallel.util import ReverseDict
 from traitlets import Any as AnyTrait
 
 from IPython.parallel import engine_bundle

@@ -10,6 +10,7 @@ import os
 import pickle
 import sys
 import threading
+import types
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,6 +157,19 @@ def outputs(report: Report) -> list[Any]:
 def described(error: dict[str, Any]) -> dict[str, Any]:
     """The outermost exception of a packed one."""
     return error["error"]["exceptions"][0]
+
+
+@pytest.fixture
+def by_value(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Makes a function of the caller's ``__main__``, which has these globals."""
+
+    def make(source: str, **globals_: Any) -> Any:
+        main = types.ModuleType("__main__")
+        vars(main).update(globals_)
+        monkeypatch.setitem(sys.modules, "__main__", main)
+        return eval(source, vars(main))
+
+    return make
 
 
 class TestOutcomes:
@@ -471,15 +485,15 @@ class TestFunctions:
 
 
 class TestNames:
-    def test_of_the_engines_user_win(self, bench: Bench) -> None:
+    def test_of_the_engines_user_win(self, bench: Bench, by_value: Any) -> None:
         bench.user_ns["overlaid"] = "engine"
         assert values(bench.run(call(by_value("lambda: overlaid", overlaid="caller")))) == ["engine"]
 
-    def test_of_ipython_do_not(self, bench: Bench) -> None:
+    def test_of_ipython_do_not(self, bench: Bench, by_value: Any) -> None:
         bench.user_ns["overlaid"] = bench.hidden["overlaid"] = "IPython"
         assert values(bench.run(call(by_value("lambda: overlaid", overlaid="caller")))) == ["caller"]
 
-    def test_of_the_engines_user_are_followed(self, bench: Bench) -> None:
+    def test_of_the_engines_user_are_followed(self, bench: Bench, by_value: Any) -> None:
         read = call(by_value("lambda: overlaid", overlaid="caller"))
         seen = []
         for users in [{"overlaid": 1}, {"overlaid": 2}, {}]:
@@ -487,20 +501,6 @@ class TestNames:
             bench.user_ns.update(users)
             seen += values(bench.run(read))
         assert seen == [1, 2, "caller"]
-
-
-def by_value(source: str, **globals_: Any) -> Any:
-    """A function of a module that engines cannot import, with these globals."""
-    name = "callers_module"
-    caller = sys.modules[name] = type(sys)(name)
-    vars(caller).update(globals_)
-    return eval(source, vars(caller))
-
-
-@pytest.fixture(autouse=True)
-def _forget_callers_module() -> Iterator[None]:
-    yield
-    sys.modules.pop("callers_module", None)
 
 
 class TestEventLoop:
@@ -558,19 +558,19 @@ class TestSingleCalls:
 
 
 class TestStockCalls:
-    def test_functions_use_the_users_namespace(self, bench: Bench) -> None:
+    def test_functions_use_the_users_namespace(self, bench: Bench, by_value: Any) -> None:
         bench.user_ns["base"] = 10
         function = [bytes(part) for part in serialize_object(by_value("lambda x: base + x", base=0))]
         assert bench.runner.run_stock("add", bench.space, (function, None), (1,), {}) == 11
 
-    def test_functions_get_callers_names_that_the_user_lacks(self, bench: Bench) -> None:
+    def test_functions_get_callers_names_that_the_user_lacks(self, bench: Bench, by_value: Any) -> None:
         function = by_value("lambda x: base + abs(x)", base=20)
         sent = [bytes(part) for part in serialize_object(function)], dumps(function)
         assert bench.runner.run_stock("add", bench.space, sent, (-1,), {}) == 21
         bench.user_ns["base"] = 10
         assert bench.runner.run_stock("add", bench.space, sent, (-1,), {}) == 11
 
-    def test_errors_are_carried(self, bench: Bench) -> None:
+    def test_errors_are_carried(self, bench: Bench, by_value: Any) -> None:
         function = [bytes(part) for part in serialize_object(by_value("lambda: 1 / 0"))]
         with pytest.raises(Exception, match="division by zero") as raised:
             bench.runner.run_stock("divide", bench.space, (function, None), (), {})

@@ -131,7 +131,7 @@ class OrderError(Exception):
         self.order = order
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def fibonacci(n: int) -> int:
     return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
