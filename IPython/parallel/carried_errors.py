@@ -9,7 +9,9 @@ into one more such line (`engine_runner.remote_failure`); here that line is take
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import sys
 import types
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -69,7 +71,7 @@ def carrying_errors(function: Any) -> Any:
 
 def _with_callers_names(function: Any) -> bytes | None:
     """`function` with the globals it uses, for an engine that lacks some; None if it has none or comes by name."""
-    if type(function) is not types.FunctionType or not set(function.__code__.co_names) & set(function.__globals__):
+    if type(function) is not types.FunctionType or not _is_the_sessions_own(function):
         return None
     try:
         pickled = pickle_function(function)
@@ -101,6 +103,19 @@ def wrap_unwrap_exception(original: Callable[..., Any]) -> Callable[..., Any]:
         return rebuild_exception(packed["error"], pickle.loads, {**packed["engine"], **error.engine_info})
 
     return _unwrap_exception
+
+
+def _is_the_sessions_own(function: types.FunctionType) -> bool:
+    """Whether a function was written in the script or session, and not made part of it.
+
+    ipyparallel's ``interactive`` gives functions of modules the globals of ``__main__``, so that engines give them those
+    of their users, and nothing else.
+    """
+    main = sys.modules["__main__"]
+    if function.__globals__ is not vars(main):
+        return False
+    file, own = function.__code__.co_filename, getattr(main, "__file__", None)
+    return os.path.abspath(file) == os.path.abspath(own) if own is not None else not os.path.isfile(file)
 
 
 def parts_of(results: Iterable[Any]) -> list[BaseException]:

@@ -283,7 +283,8 @@ class Runner:
 
     def _load_functions(self, space: str, functions: list[tuple[bytes, bytes]]) -> None:
         for key, data in functions:
-            self._functions[space, key] = _Unloaded(data)
+            self._functions.setdefault((space, key), _Unloaded(data))
+            self._functions.move_to_end((space, key))
         while len(self._functions) > FUNCTIONS_KEPT:
             self._functions.popitem(last=False)
 

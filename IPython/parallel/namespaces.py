@@ -61,6 +61,8 @@ class Namespace:
         del self._engines[name]
         if name in self._callers:
             self.globals[name] = self._callers[name]
+        elif name in _fallbacks:
+            self.globals[name] = _fallbacks[name]
         else:
             self.globals.pop(name, None)
 
@@ -76,6 +78,11 @@ def enter(space: str) -> None:
     """Let what is unpickled from now on belong to `space`: a client, or one pool of a client's. Main thread."""
     global _space
     _space = space
+
+
+def entered() -> str:
+    """The space entered last."""
+    return _space
 
 
 def globals_of(module: str, attributes: Mapping[str, Any]) -> dict[str, Any]:

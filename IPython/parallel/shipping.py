@@ -30,7 +30,7 @@ PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 
 # Functions and classes that came from a caller, with the (module, qualified name) under which it can find them.
 _homes: weakref.WeakKeyDictionary[Any, tuple[str, str]] = weakref.WeakKeyDictionary()
-_by_home: weakref.WeakValueDictionary[tuple[str, str], Any] = weakref.WeakValueDictionary()
+_by_home: weakref.WeakValueDictionary[tuple[str, str, str], Any] = weakref.WeakValueDictionary()
 # Classes whose attributes need not be set when they arrive (again).
 _complete: weakref.WeakSet[type] = weakref.WeakSet()
 
@@ -68,17 +68,16 @@ def restore_function(function: types.FunctionType, state: tuple[Any, ...]) -> No
 def restore_class(cls: type, state: tuple[Any, ...]) -> None:
     """Fill in a class that arrived, unless it is here already."""
     original, home = state
-    if cls in _complete:
-        return
-    _complete.add(cls)
-    _cloudpickle._class_setstate(cls, original)
+    if cls not in _complete:
+        _complete.add(cls)
+        _cloudpickle._class_setstate(cls, original)
     _remember(cls, home)
 
 
 def _remember(obj: Any, home: tuple[str, str] | None) -> None:
     if home is not None:
         _homes[obj] = home
-        _by_home[home] = obj
+        _by_home[namespaces.entered(), *home] = obj
 
 
 def arrived(name: str) -> Any:
@@ -90,7 +89,7 @@ def arrived(name: str) -> Any:
         As a module without that name.
     """
     try:
-        found = _by_home.get(("__main__", name))
+        found = _by_home.get((namespaces.entered(), "__main__", name))
         return found if found is not None else namespaces.lookup("__main__", name)
     except KeyError:
         raise AttributeError(f"module '__main__' has no attribute {name!r}") from None
@@ -118,10 +117,15 @@ class Unavailable:
     """Stands on the engine for a global of the caller's that could not be pickled: whoever uses it is told."""
 
     def __init__(self, name: str, reason: str) -> None:
+        self.__dict__["_of"] = name, reason
         self.__dict__["_why"] = (
             f"the caller's global {name!r} cannot be sent to engines ({reason}); make it where it is used, "
             "or in an initializer"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made anew by its arguments: unpickling would look for a __setstate__, which is refused.
+        return Unavailable, self.__dict__["_of"]
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(self.__dict__["_why"])

@@ -134,7 +134,7 @@ class TestUserNames:
     def test_a_hidden_name_that_the_user_bound_is_not(self) -> None:
         assert self.users({"exit": "mine"}, {"exit": "IPython's"}) == {"exit": "mine"}
 
-    @pytest.mark.parametrize("name", ["_", "__", "___", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "_1", "_i23", "__name__"])
+    @pytest.mark.parametrize("name", ["_", "__", "___", "_i", "_iii", "_ih", "_oh", "_dh", "_1", "_i23", "__name__"])
     def test_history_is_not_the_users(self, name: str) -> None:
         assert self.users({name: 1}) == {}
 
