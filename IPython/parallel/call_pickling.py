@@ -150,9 +150,9 @@ class CallPickler(_shipping.Pickler):
 
     def _shippable(self, name: str, value: Any) -> Any:
         """`value`, or what stands for a global that belongs to this process."""
-        make = _PROCESS_LOCAL.get(type(value))
-        if make is not None:
-            return _Fresh(make)
+        standing = _shipping.fresh(value)
+        if standing is not value:
+            return standing
         if self._tolerant and type(value) not in _FIXED:
             try:
                 CallPickler(io.BytesIO()).dump(value)
@@ -170,23 +170,6 @@ class CallPickler(_shipping.Pickler):
     def is_lasting(self) -> bool:
         """Whether a change of what was pickled would be noticed: not one in place of what a closure holds."""
         return all(type(value) in _FIXED for _, value in self.cells)
-
-
-# What belongs to one process by nature: a function that uses such a global finds a new one on the engine, as it would
-# in a worker that the standard library spawned.
-_PROCESS_LOCAL: dict[type, Callable[[], Any]] = {
-    type(make()): make for make in (threading.Lock, threading.RLock, threading.local, threading.Event, threading.Condition)
-}
-
-
-class _Fresh:
-    """Stands in a pickle for a global that is made anew on the engine."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._make, ()
 
 
 def _is_ipythons(value: Any) -> bool:

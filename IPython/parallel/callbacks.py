@@ -60,6 +60,14 @@ def drain(timeout: float | None = None) -> bool:
     return done.wait(timeout)
 
 
+def after_callbacks(future: Any, job: Callable[[], None]) -> None:
+    """Run `job` when the callbacks of a future that is over have run: at once if it has none. Any thread."""
+    if future._done_callbacks:
+        post(job)  # behind the job that runs them
+    else:
+        job()
+
+
 class CallbackQueue:
     """The callbacks of a future that is settled on a thread that must not run them; a mixin before ``Future``.
 

@@ -159,6 +159,7 @@ class _Run:
             on_submit=self._tally.watch,
             before_pool=mirror.update if cluster.is_ours else lambda: None,
             interrupt=cluster.interrupt,
+            engines_are_ours=cluster.is_ours,
         )
         self._undo = ExitStack()
         self._undo.callback(cluster.close)

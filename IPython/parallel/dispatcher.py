@@ -32,7 +32,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from . import task_states
+from . import callbacks, task_states
 from .batch_policy import OVERRUN, BatchPolicy
 from .errors import ExecutorShutdown
 
@@ -186,6 +186,8 @@ class Line:
         Use at most that many engines.
     setup : tuple of (str, bytes) or None
         A token and a pickled ``(function, args)`` that each engine runs before its first call from this line.
+    fails_without_engines : bool
+        Whether calls fail when the last engine is gone, because no other will come, instead of waiting for one.
     on_output : callable or None
         ``on_output(stream, text)`` hears what calls printed, on the dispatcher's thread, before they are settled.
     """
@@ -197,7 +199,9 @@ class Line:
         max_engines: int | None = None,
         setup: tuple[str, bytes] | None = None,
         on_output: Callable[[str, str], None] | None = None,
+        fails_without_engines: bool = False,
     ) -> None:
+        self.fails_without_engines = fails_without_engines
         self.space = space
         self.only = only
         self.max_engines = max_engines
@@ -286,8 +290,10 @@ class Dispatcher:
             if not units:
                 return
             self._put_in_line(line, units)
+            stranded = [] if self._engines else self._stranded(line)
             groups = self._decide() if not self._full else []
         self._send(groups)
+        self._fail_stranded(stranded)
 
     def _put_in_line(self, line: Line, units: Sequence[Sequence[Task]]) -> None:
         if self._thread is None:
@@ -306,8 +312,9 @@ class Dispatcher:
         task.payload = b""
         with self._lock:
             task.withdrawn = True
-            if task.line is not None:
-                self._settled(task.line, 1)
+            counted = task.line is not None
+        if counted:
+            self._count_settled(task)
 
     def close(self, line: Line, *, cancel: bool = False) -> None:
         """Take no more tasks into `line`; with `cancel`, cancel those that wait."""
@@ -413,6 +420,15 @@ class Dispatcher:
         if line.outstanding == 0:
             self._idle.notify_all()
 
+    def _count_settled(self, task: Task) -> None:
+        """A task is over when its callbacks have run, too: whoever waits for the line may rely on what they did."""
+
+        def count() -> None:
+            with self._lock:
+                self._settled(task.line, 1)
+
+        callbacks.after_callbacks(task.future, count)
+
     def _requeue(self, tasks: Iterable[Task]) -> None:
         """Put tasks that left but never ran into their lines again, in the order of submission."""
         by_line: dict[Line, list[Sequence[Task]]] = {}
@@ -469,7 +485,17 @@ class Dispatcher:
         """Take up new engines, drop those that are gone; the tasks that could run there only."""
         for name in names:
             self._engines.setdefault(name, Engine(name))
-        return [task for name in self._engines.keys() - set(names) for task in self._forget_engine(name)]
+        stranded = [task for name in self._engines.keys() - set(names) for task in self._forget_engine(name)]
+        if not self._engines:
+            stranded += [task for line in list(self._busy_lines) for task in self._stranded(line)]
+        return stranded
+
+    def _stranded(self, line: Line) -> list[Task]:
+        """The tasks of a line whose engines are all gone, for good."""
+        if not line.fails_without_engines or line not in self._busy_lines:
+            return []
+        self._busy_lines.remove(line)
+        return line.take_all()
 
     def _fail_stranded(self, stranded: list[Task]) -> None:
         for task in stranded:
@@ -522,15 +548,20 @@ class Dispatcher:
 
     def _settle(self, group: Group, outcomes: list[tuple[Task, Outcome]]) -> None:
         line = group.line
+        quiet = 0
         for task, outcome in outcomes:
             self._relay_output(line, outcome)
             try:
                 task.future.settle(outcome, group.engine)
             except BaseException as error:
                 self._make_sure(task, error)
-        if outcomes:
+            if task.future._done_callbacks:
+                self._count_settled(task)
+            else:
+                quiet += 1
+        if quiet:
             with self._lock:
-                self._settled(line, len(outcomes))
+                self._settled(line, quiet)
 
     def _relay_output(self, line: Line, outcome: Outcome) -> None:
         if outcome.output is None or line.on_output is None:
@@ -570,8 +601,7 @@ class Dispatcher:
     def _fail(self, task: Task, error: BaseException) -> None:
         """Fail a task that has left; of one that waits, a cancel may have come first."""
         task.future.fail(error)
-        with self._lock:
-            self._settled(task.line, 1)
+        self._count_settled(task)
 
 
 def _putter(inbox: queue.SimpleQueue[Any], group: Group | None, news: Any = None) -> Callable[..., None]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from multiprocessing import process
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,12 +19,13 @@ PATIENCE = 5.0
 
 # Runs as one expression, so that it leaves no name in the engine's namespace.
 _TAKE_OVER = (
-    "(lambda os, sys: ("
+    "(lambda os, sys, process: ("
     "os.chdir({directory!r}),"
     "os.environ.update({changed!r}),"
     "[os.environ.pop(name, None) for name in {gone!r}],"
-    "sys.argv.__setitem__(slice(None), {argv!r})"
-    "))(__import__('os'), __import__('sys'))"
+    "sys.argv.__setitem__(slice(None), {argv!r}),"
+    "setattr(process.current_process(), 'authkey', {authkey!r})"
+    "))(__import__('os'), __import__('sys'), __import__('multiprocessing.process').process)"
 )
 
 
@@ -32,10 +34,11 @@ class _State:
     directory: str
     environ: dict[str, str]
     argv: list[str]
+    authkey: bytes  # lets engines talk to a multiprocessing.Manager of this process
 
 
 def _state() -> _State:
-    return _State(os.getcwd(), dict(os.environ), list(sys.argv))
+    return _State(os.getcwd(), dict(os.environ), list(sys.argv), bytes(process.current_process().authkey))
 
 
 class EngineMirror:
@@ -49,7 +52,8 @@ class EngineMirror:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._sent = _state()
+        # An engine inherits all but the key, which each process makes for itself.
+        self._sent = replace(_state(), authkey=b"")
 
     def update(self) -> None:
         """Hand on what has changed since the last time; usually little, and usually nothing."""
@@ -61,6 +65,7 @@ class EngineMirror:
             changed=dict(now.environ.items() - before.environ.items()),
             gone=sorted(before.environ.keys() - now.environ.keys()),
             argv=now.argv,
+            authkey=now.authkey,
         )
         self._client.direct_view("all").execute(code, silent=True, block=False).wait(PATIENCE)
         self._sent = now

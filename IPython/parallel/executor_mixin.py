@@ -45,6 +45,7 @@ def configure_pool(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     on_output: Callable[[str, str], None] | None = None,
+    fails_without_engines: bool = False,
 ) -> None:
     """Let a fresh view mean what a process pool's arguments mean. Before its first call.
 
@@ -60,6 +61,8 @@ def configure_pool(
     on_output : callable, optional
         ``on_output(stream, text)`` hears what calls printed to ``"stdout"`` and ``"stderr"``, on a thread of ours,
         before the call is settled.
+    fails_without_engines : bool
+        Whether calls fail with `errors.EngineDied` when the last engine is gone, because no other will come.
 
     Raises
     ------
@@ -74,7 +77,13 @@ def configure_pool(
     # A pool's functions share no globals with other pools', as if its workers had just been started.
     space = uuid.uuid4().hex
     view.__dict__["_executor_state"] = ViewState(
-        Line(space, max_engines=max_workers, setup=setup, on_output=on_output)
+        Line(
+            space,
+            max_engines=max_workers,
+            setup=setup,
+            on_output=on_output,
+            fails_without_engines=fails_without_engines,
+        )
     )
 
 

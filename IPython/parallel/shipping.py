@@ -16,9 +16,10 @@ import functools
 import io
 import pickle
 import sys
+import threading
 import types
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import cloudpickle
@@ -149,12 +150,53 @@ def make_code(version: tuple[int, int], arguments: tuple[Any, ...]) -> types.Cod
 def _with_slots(cls: type, make: Any, newargs: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
     """What makes `cls` anew, told of its slots: they must be there when the class is made, not be set later."""
     slots = vars(cls).get("__slots__")
-    if slots is None or make is not _cloudpickle._make_skeleton_class:
+    if not slots or make is not _cloudpickle._make_skeleton_class:
         return make, newargs
     return make, (*newargs[:3], {**newargs[3], "__slots__": slots}, *newargs[4:])
 
 
-_REDUCED = (types.FunctionType, type, types.CodeType, functools._lru_cache_wrapper)
+# What belongs to one process by nature: where a function uses such a global, or a class has such an attribute, the
+# engine finds a new one, as a worker would that the standard library spawned.
+_PROCESS_LOCAL: dict[type, Callable[[], Any]] = {
+    type(make()): make
+    for make in (threading.Lock, threading.RLock, threading.local, threading.Event, threading.Condition)
+}
+_SEMAPHORES = (threading.Semaphore, threading.BoundedSemaphore)
+
+
+class _Fresh:
+    """Stands in a pickle for what is made anew where it arrives."""
+
+    def __init__(self, make: Callable[..., Any], *args: Any) -> None:
+        self._made = make, args
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._made
+
+
+def fresh(value: Any) -> Any:
+    """What stands for `value` if it belongs to this process, else `value`."""
+    if type(value) in _SEMAPHORES:
+        return _Fresh(type(value), value._value)
+    make = _PROCESS_LOCAL.get(type(value))
+    return value if make is None else _Fresh(make)
+
+
+def make_cached_property(function: Any, name: str | None) -> Any:
+    """A `functools.cached_property`, which has a lock of its own before Python 3.12."""
+    made = functools.cached_property(function)
+    if name is not None:
+        made.__set_name__(type(None), name)
+    return made
+
+
+_REDUCED = (
+    types.FunctionType,
+    type,
+    types.CodeType,
+    functools._lru_cache_wrapper,
+    functools.cached_property,
+)
 
 
 class Pickler(cloudpickle.Pickler):
@@ -167,6 +209,10 @@ class Pickler(cloudpickle.Pickler):
             return make_code, (sys.version_info[:2], _cloudpickle._code_reduce(obj)[1])
         if type(obj) is functools._lru_cache_wrapper:
             return self._reduce_cached(obj)
+        if type(obj) is functools.cached_property:
+            return make_cached_property, (obj.func, obj.attrname)
+        if isinstance(obj, functools.cached_property):
+            return NotImplemented
         if getattr(obj, "__code__", None) is _DISPATCHING_CODE and self._is_by_value(obj):
             rest = [(cls, function) for cls, function in obj.registry.items() if cls is not object]
             return make_dispatching, ([(object, obj.registry[object]), *rest],)
@@ -180,7 +226,9 @@ class Pickler(cloudpickle.Pickler):
             # Whoever sends a class has it whole, also when an instance of it comes back.
             _complete.add(obj)
             make, newargs = _with_slots(obj, *reduced[:2])
-            return make, newargs, (reduced[2], home), None, None, restore_class
+            attributes, slots = reduced[2]
+            state = {name: fresh(value) for name, value in attributes.items()}, slots
+            return make, newargs, (state, home), None, None, restore_class
         return self.reduce_function(obj, reduced, home)
 
     def _reduce_cached(self, cached: Any) -> Any:

@@ -59,6 +59,8 @@ class Backing:
     interrupt : callable
         Raises KeyboardInterrupt in the calls that are running on the cluster, and returns True; or does nothing, where
         others use the engines too, and returns False.
+    engines_are_ours : bool
+        Whether the engines were started for this program: those that die are not replaced.
     """
 
     client: Client
@@ -66,6 +68,7 @@ class Backing:
     on_submit: Callable[[Future[Any]], None] = _ignore_future
     before_pool: Callable[[], None] = _nothing
     interrupt: Callable[[], bool] = _not_interrupted
+    engines_are_ours: bool = False
 
 
 class ProcessPoolExecutor(Executor):
@@ -158,6 +161,7 @@ class ProcessPoolExecutor(Executor):
                     initializer=self._initializer,
                     initargs=self._initargs,
                     on_output=self._backing.on_output,
+                    fails_without_engines=self._backing.engines_are_ours,
                 )
                 self._view = view
             return self._view
