@@ -57,7 +57,7 @@ setup(
         "traitlets>=5.9",
     ],
     extras_require={
-        "test": ["hypothesis", "numpy", "pip>=23.1", "pytest>=8", "pytest-timeout", "setuptools>=77"],
+        "test": ["hypothesis", "ipykernel", "numpy", "pip>=23.1", "pytest>=8", "pytest-timeout", "setuptools>=77"],
         "docs": ["sphinx>=7.4"],
         "upstream": ["pytest>=8", "pytest-asyncio", "pytest-timeout", "testpath"],
     },

@@ -22,6 +22,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from IPython.parallel.tests.source_tree import find_source_tree
+
 SCRIPTS = Path(__file__).parent / "scripts"
 OURS = [sys.executable, "-m", "IPython.parallel"]
 CLOSING_LINE = re.compile(
@@ -157,9 +159,7 @@ def test_directories_and_archives(shared: tuple[str, ...], tmp_path: Path) -> No
 
 @pytest.mark.timeout(240)
 def test_the_census_is_the_same(shared: tuple[str, ...], tmp_path: Path) -> None:
-    census = Path(__file__).parents[3] / "docs" / "examples" / "census.py"
-    if not census.exists():
-        pytest.skip("an installed copy has no examples")
+    census = find_source_tree() / "docs" / "examples" / "census.py"
     out, status, _ = python(str(census), timeout=100)
     assert "files could not be parsed" in out
     assert python(str(census), via=shared, timeout=100)[:2] == (out, status)
