@@ -259,6 +259,3 @@ def dumps(value: Any) -> bytes:
     file = io.BytesIO()
     Pickler(file).dump(value)
     return file.getvalue()
-
-
-loads = pickle.loads
