@@ -61,6 +61,8 @@ class PickledFunction:
 
     def is_current(self, function: Any) -> bool:
         """Whether every name it was pickled with, global or enclosed, is still bound to the same object."""
+        if not (self._watched or self._cells or self._enclosed):
+            return True
         now = [(space.get(name, _ABSENT), value) for space, name, value in self._watched]
         now += [(_content(cell), value) for cell, value in self._cells]
         now += [(_content(cell), value) for cell, value in zip(_closure(function), self._enclosed, strict=True)]
@@ -247,8 +249,11 @@ def dumps(value: Any) -> bytes:
 
 def pickle_call(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[PickledFunction | None, bytes]:
+) -> tuple[PickledFunction | None, bytes | tuple[Any, ...]]:
     """What a call is made of: its function, where that is sent apart, and its payload.
+
+    The payload is a pickle, or the arguments themselves where these are plain values: they cannot change, and are
+    pickled with the whole group.
 
     Raises
     ------
@@ -256,8 +261,8 @@ def pickle_call(
         Whatever pickling raises: the future carries it, as with the standard library's process pool.
     """
     pickled = pickle_function(function)
-    content = (args, kwargs) if pickled is not None else (function, args, kwargs)
-    if pickled is not None and not kwargs and all(type(arg) in _shipping.PLAIN for arg in args):
-        # What cannot refer to the caller's code needs no pickler of ours: 1 µs instead of 10.
-        return pickled, pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
-    return pickled, dumps(content)
+    if pickled is None:
+        return None, dumps((function, args, kwargs))
+    if not kwargs and all(map(_shipping.is_plain, args)):
+        return pickled, args
+    return pickled, dumps((args, kwargs))

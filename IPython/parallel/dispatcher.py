@@ -14,7 +14,8 @@ The journey of a task::
   takes them out: first it lets the next groups go, then it settles futures. Users' callbacks run on a thread of
   their own (`callbacks`), so that a callback that waits keeps nobody from being settled.
 
-Lock order: the dispatcher's lock, then a future's. Nobody holding a future's lock asks for the dispatcher's.
+The dispatcher's lock also decides the moves of its tasks' futures (`task_states`). Nobody holding a future's own lock
+asks for the dispatcher's, or the other way round.
 This module knows nothing of ipyparallel: it is given a transport.
 """
 
@@ -30,208 +31,20 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any
 
 from . import callbacks, task_states
-from .batch_policy import OVERRUN, BatchPolicy
+from .batch_policy import BatchPolicy
 from .errors import ExecutorShutdown
-
-if TYPE_CHECKING:
-    from .call_pickling import PickledFunction
+from .groups import Engine, Group
+from .lines import Line, Task
+from .wire import MISSING, PLAIN, EngineLeft, Lost, Outcome, Report, Transport
 
 _logger = logging.getLogger(__name__)
 
-MISSING = "missing"
-
-
-class Outcome(NamedTuple):
-    """What became of a call, as its engine tells it. Times are seconds since the epoch."""
-
-    serial: int
-    status: str
-    data: Any
-    started: float
-    completed: float
-    output: tuple[str, str, list[dict[str, Any]]] | None
-
-
-class Report(NamedTuple):
-    """What an engine says of a group: outcomes, and the serials of calls it gives back without having run them."""
-
-    epoch: int
-    outcomes: list[Outcome]
-    returned: list[int]
-    final: bool
-
-
-class Lost(NamedTuple):
-    """A group that will not be reported on: its calls fail with what `error` makes, or go elsewhere if never sent."""
-
-    error: Callable[[str], BaseException]
-    sent: bool = True
-
-
-class EngineLeft(Exception):
-    """Raised by `Transport.send`: the engine is gone, and nothing was sent."""
-
-
-class Transport(Protocol):
-    """The way to the engines. `IPython.parallel.transport` has the real one, the tests a scripted one."""
-
-    def engines(self) -> Sequence[str]:
-        """The engines that can be used now, by a name that is never used again. Any thread; never blocks."""
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed()`, which never blocks, whenever engines came or went."""
-
-    def died(self, engine: str | None, call: str) -> Exception:
-        """The error of a call whose engine is gone."""
-
-    def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
-        """Send `group`; call `report`, which never blocks, with each report until a final one. Any thread.
-
-        Raises
-        ------
-        EngineLeft
-            If the engine is gone, and nothing was sent.
-        """
-
-
-class SettledFuture(Protocol):
-    """What the dispatcher does with a task's future, besides the moves in `task_states`."""
-
-    def settle(self, outcome: Outcome, engine: str) -> None: ...
-    def fail(self, error: BaseException) -> None: ...
-
-
-class Task:
-    """One call on its way."""
-
-    __slots__ = ("function", "future", "label", "line", "name", "payload", "serial", "withdrawn")
-
-    def __init__(
-        self, future: Any, function: PickledFunction | None, payload: bytes, name: str, label: str | None = None
-    ) -> None:
-        self.future = future
-        self.label = label
-        self.function = function
-        self.payload = payload
-        self.name = name
-        self.line: Any = None  # a Line, from `Dispatcher.submit` on
-        self.withdrawn = False
-
-
-class Engine:
-    """What the client knows of an engine."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.epoch = 0
-        self.groups: list[Group] = []
-        self.overrunning: Group | None = None
-        self.known: set[tuple[str, bytes]] = set()  # functions there: space and key
-
-    def has_room(self, depth: int) -> bool:
-        """Whether another group may go there; behind one that overruns, it would wait for who knows how long."""
-        return len(self.groups) < depth and self.overrunning is None
-
-    def finish(self, group: Group) -> None:
-        if group in self.groups:
-            self.groups.remove(group)
-        if group is self.overrunning:
-            self.overrunning = None
-
-
-class Group:
-    """Tasks on their way to one engine in one message."""
-
-    def __init__(self, client: str, engine: Engine, line: Line, tasks: list[Task]) -> None:
-        self.engine = engine.name
-        self.epoch = engine.epoch
-        self.client = client
-        self.line = line
-        self.seconds = OVERRUN
-        self.pending = {task.serial: task for task in tasks}
-        self.size = len(tasks)
-        self.calls = tuple(tasks)
-        self.functions = self._unknown(engine, tasks)
-
-    def sent(self) -> None:
-        """Let go of the calls: from now on `pending` keeps those that are not settled, and nobody the others."""
-        self.calls = ()
-
-    def take_all(self) -> list[Task]:
-        """All that are not settled; whatever is reported later changes nothing."""
-        tasks = list(self.pending.values())
-        self.pending.clear()
-        return tasks
-
-    def _unknown(self, engine: Engine, tasks: list[Task]) -> list[PickledFunction]:
-        functions = {(self.line.space, task.function.key): task.function for task in tasks if task.function is not None}
-        unknown = [function for key, function in functions.items() if key not in engine.known]
-        engine.known.update(functions)
-        return unknown
-
-
-class Line:
-    """The tasks of one view: those that wait here for an engine, and how many are not settled yet.
-
-    Parameters
-    ----------
-    space : str
-        Whose globals the calls' functions share on an engine: the client's, or one pool's.
-    only : str or None
-        The one engine to use.
-    max_engines : int or None
-        Use at most that many engines.
-    setup : tuple of (str, bytes) or None
-        A token and a pickled ``(function, args)`` that each engine runs before its first call from this line.
-    fails_without_engines : bool
-        Whether calls fail when the last engine is gone, because no other will come, instead of waiting for one.
-    on_output : callable or None
-        ``on_output(stream, text)`` hears what calls printed, on the dispatcher's thread, before they are settled.
-    """
-
-    def __init__(
-        self,
-        space: str,
-        only: str | None = None,
-        max_engines: int | None = None,
-        setup: tuple[str, bytes] | None = None,
-        on_output: Callable[[str, str], None] | None = None,
-        fails_without_engines: bool = False,
-    ) -> None:
-        self.fails_without_engines = fails_without_engines
-        self.space = space
-        self.only = only
-        self.max_engines = max_engines
-        self.setup = setup
-        self.on_output = on_output
-        self.waiting: deque[Sequence[Task]] = deque()
-        self.engines: set[str] = set()
-        self.outstanding = 0
-        self.closed = False
-
-    def __repr__(self) -> str:
-        return f"<Line: {self.outstanding} outstanding>"
-
-    def take_all(self) -> list[Task]:
-        """All that wait and are not cancelled; they count as running now."""
-        units = list(self.waiting)
-        self.waiting.clear()
-        return [task for unit in units for task in unit if task_states.begin(task.future)]
-
-    def put_back(self, units: list[Sequence[Task]]) -> None:
-        """Insert units where they were: nearly always in front of all others."""
-        last = max(unit[0].serial for unit in units)
-        while self.waiting and self.waiting[0][0].serial < last:
-            units.append(self.waiting.popleft())
-        self.waiting.extendleft(sorted(units, key=lambda unit: unit[0].serial, reverse=True))
-
-    def may_use(self, engine: Engine) -> bool:
-        if self.only is not None:
-            return engine.name == self.only
-        return self.max_engines is None or engine.name in self.engines or len(self.engines) < self.max_engines
+# Reports of up to that many calls may be handled on the thread that receives them.
+_FEW = 4
+ENGINES, GONE = "engines", "gone"  # news of no group, and of one whose engine is gone
 
 
 class Dispatcher:
@@ -241,13 +54,21 @@ class Dispatcher:
     ----------
     transport : Transport
     policy : BatchPolicy, optional
+    over : callable, optional
+        ``over(futures)`` is told which futures of one line are about to be settled. It must not block.
 
     Notes
     -----
     All methods may be called from any thread, also from done-callbacks; only `wait` blocks.
     """
 
-    def __init__(self, transport: Transport, policy: BatchPolicy | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        policy: BatchPolicy | None = None,
+        over: Callable[[Sequence[Any]], None] = lambda futures: None,
+    ) -> None:
+        self._over = over
         self.name = uuid.uuid4().hex
         self._transport = transport
         self._policy = policy or BatchPolicy()
@@ -262,7 +83,7 @@ class Dispatcher:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         weakref.finalize(self, self._inbox.put, None)
-        transport.watch(_putter(self._inbox, None, "engines"))
+        transport.watch(_putter(self._inbox))
         self._refresh_engines()
 
     def __repr__(self) -> str:
@@ -301,20 +122,36 @@ class Dispatcher:
         for unit in units:
             for task in unit:
                 task.line, task.serial = line, next(self._serials)
-                line.outstanding += not task.withdrawn
+                task.counted = not task.withdrawn
+                line.outstanding += task.counted
         if not line.waiting:
             self._busy_lines.append(line)
             self._lines.add(line)
         line.waiting.extend(units)
 
-    def withdraw(self, task: Task) -> None:
-        """A task's future was cancelled: count it as settled. It leaves the line when its turn comes."""
-        task.payload = b""
+    def cancel(self, task: Task) -> bool | None:
+        """Cancel a task that has not left: see `task_states.cancel`. It leaves the line when its turn comes.
+
+        Who cancelled it tells those who wait for it, and then calls `withdraw`.
+        """
         with self._lock:
-            task.withdrawn = True
-            counted = task.line is not None
-        if counted:
+            cancelled = task_states.cancel(task.future)
+            if cancelled:
+                task.withdrawn = True
+                task.payload = b""
+        return cancelled
+
+    def withdraw(self, task: Task) -> None:
+        """Count a cancelled task as settled. A task that is not in a line yet will not be counted there at all."""
+        if task.counted:
             self._count_settled(task)
+
+    def refuse(self, task: Task, error: BaseException) -> None:
+        """Fail a task that is not in a line, unless it was cancelled."""
+        with self._lock:
+            begun = task_states.begin(task.future)
+        if begun:
+            task.future.fail(error)
 
     def close(self, line: Line, *, cancel: bool = False) -> None:
         """Take no more tasks into `line`; with `cancel`, cancel those that wait."""
@@ -355,7 +192,7 @@ class Dispatcher:
     def resume(self) -> None:
         """The controller is back: take work again."""
         self._broken = None
-        self._inbox.put((None, "engines"))
+        self._inbox.put((None, ENGINES))
 
     # -- decisions, with the lock held
 
@@ -446,13 +283,15 @@ class Dispatcher:
         interrupted: BaseException | None = None
         for group in groups:
             try:
-                self._transport.send(group, _putter(self._inbox, group))
+                self._transport.send(group, _hearer(weakref.ref(self), self._inbox, group))
             except EngineLeft as error:
                 self._inbox.put((group, Lost(lambda call, error=error: error, sent=False)))
             except BaseException as error:  # the client was closed meanwhile, say, or Ctrl-C: no call without an end
                 self._inbox.put((group, Lost(lambda call, error=error: error)))
                 interrupted = error if not isinstance(error, Exception) else interrupted
             group.sent()
+            if group.engine not in self._engines:  # it left just now, and was buried without this group
+                self._inbox.put((group, GONE))
         if interrupted is not None:
             raise interrupted
 
@@ -464,31 +303,68 @@ class Dispatcher:
         )
         self._thread.start()
 
+    def _hear_safely(self, group: Group | None, news: Report | Lost | str) -> None:
+        try:
+            self._hear(group, news)
+        except BaseException:
+            _logger.exception("the dispatcher could not handle a message")
+
     def _hear(self, group: Group | None, news: Report | Lost | str) -> None:
-        """Take one message out of the inbox. On the dispatcher's thread."""
+        """Take one message out of the inbox. On the dispatcher's thread, or for a light one on the receiving thread."""
         if group is None:
             self._refresh_engines()
         elif isinstance(news, Report):
             self._hear_report(group, news)
         elif isinstance(news, Lost):
             self._lose(group, news)
+        else:
+            self._bury(group.engine, [group])
 
     def _refresh_engines(self) -> None:
         names = self._transport.engines()
         with self._lock:
-            stranded = self._note_engines(names)
+            gone, stranded = self._note_engines(names)
             groups = self._decide_anew()
         self._send(groups)
         self._fail_stranded(stranded)
+        for engine in gone:
+            self._bury(engine.name, [group for group in engine.groups if group.is_sent])
 
-    def _note_engines(self, names: Sequence[str]) -> list[Task]:
-        """Take up new engines, drop those that are gone; the tasks that could run there only."""
+    def _note_engines(self, names: Sequence[str]) -> tuple[list[Engine], list[Task]]:
+        """Take up new engines, drop those that are gone; these, and the tasks that could run there only."""
         for name in names:
             self._engines.setdefault(name, Engine(name))
-        stranded = [task for name in self._engines.keys() - set(names) for task in self._forget_engine(name)]
+        gone = [self._engines.pop(name) for name in self._engines.keys() - set(names)]
+        stranded = [task for engine in gone for task in self._forget_engine(engine.name)]
         if not self._engines:
             stranded += [task for line in list(self._busy_lines) for task in self._stranded(line)]
-        return stranded
+        return gone, stranded
+
+    def _bury(self, engine: str, groups: list[Group]) -> None:
+        """An engine is gone: of what was sent there, what it had begun fails, and the rest goes elsewhere."""
+        if not groups:
+            return
+        begun = self._transport.give_up(engine, max(group.number for group in groups))
+        with self._lock:
+            lost = [task for group in groups for task in group.take_begun(begun)]
+            rest = [task for group in groups for task in group.take_all()]
+            retried = [task for task in lost if task.retry()]
+            stranded = self._send_elsewhere(engine, retried + rest)
+            decided = self._decide_anew()
+        self._send(decided)
+        for task in lost:
+            if task not in retried:
+                self._fail(task, self._transport.died(engine, task.name))
+        self._fail_stranded(stranded)
+
+    def _send_elsewhere(self, engine: str, tasks: list[Task]) -> list[Task]:
+        """Let tasks wait again that `engine` will not run; those that nobody else will run."""
+        if self._broken is not None:
+            return tasks
+        self._requeue([task for task in tasks if task.line.only != engine])
+        pinned = [task for task in tasks if task.line.only == engine]
+        lines = {task.line for task in tasks} if not self._engines else ()
+        return pinned + [task for line in lines for task in self._stranded(line)]
 
     def _stranded(self, line: Line) -> list[Task]:
         """The tasks of a line whose engines are all gone, for good."""
@@ -502,8 +378,7 @@ class Dispatcher:
             self._fail(task, self._transport.died(task.line.only, task.name))
 
     def _forget_engine(self, name: str) -> list[Task]:
-        """No new groups go there; those under way are reported lost by the transport. The tasks that can't go elsewhere."""
-        del self._engines[name]
+        """No new groups go there. The tasks that wait and can't go elsewhere."""
         stranded: list[Task] = []
         for line in self._lines:
             line.engines.discard(name)
@@ -536,6 +411,9 @@ class Dispatcher:
         if report.final and report.outcomes:
             seconds = report.outcomes[-1].completed - report.outcomes[0].started
             self._policy.observe(len(report.outcomes), seconds)
+        if report.final and group.pending:
+            # Whatever this is an error of, nobody shall wait for ever.
+            self._inbox.put((group, Lost(lambda call: RuntimeError(f"the engine did not say what became of {call}()"))))
         return [(task, outcome) for task, outcome in settled if outcome.status != MISSING]
 
     def _new_epoch(self, engine: Engine, overrunning: Group, epoch: int) -> None:
@@ -549,6 +427,8 @@ class Dispatcher:
     def _settle(self, group: Group, outcomes: list[tuple[Task, Outcome]]) -> None:
         line = group.line
         quiet = 0
+        if outcomes:
+            self._over([task.future for task, _ in outcomes])
         for task, outcome in outcomes:
             self._relay_output(line, outcome)
             try:
@@ -587,16 +467,18 @@ class Dispatcher:
             engine = self._engines.get(group.engine)
             if engine is not None:
                 engine.finish(group)
-            stranded = self._note_engines(names)
+            gone, stranded = self._note_engines(names)
             tasks = group.take_all()
             if not lost.sent:
-                self._requeue(tasks)
+                stranded += self._send_elsewhere(group.engine, tasks)
                 tasks = []
             groups = self._decide_anew()
         self._send(groups)
         for task in tasks:
             self._fail(task, lost.error(task.name))
         self._fail_stranded(stranded)
+        for engine in gone:
+            self._bury(engine.name, [group for group in engine.groups if group.is_sent])
 
     def _fail(self, task: Task, error: BaseException) -> None:
         """Fail a task that has left; of one that waits, a cancel may have come first."""
@@ -604,9 +486,38 @@ class Dispatcher:
         self._count_settled(task)
 
 
-def _putter(inbox: queue.SimpleQueue[Any], group: Group | None, news: Any = None) -> Callable[..., None]:
-    """What the transport calls: it must neither block nor keep the dispatcher alive."""
-    return lambda *report: inbox.put((group, *report) if report else (group, news))
+def _putter(inbox: queue.SimpleQueue[Any]) -> Callable[..., None]:
+    """What the transport calls when engines come and go: it must neither block nor keep the dispatcher alive."""
+    return lambda *mark: inbox.put((None, *mark) if mark else (None, ENGINES))
+
+
+def _hearer(
+    dispatcher_ref: weakref.ref[Dispatcher], inbox: queue.SimpleQueue[Any], group: Group
+) -> Callable[[Report | Lost], None]:
+    """What the transport calls with reports of `group`: it must neither block nor keep the dispatcher alive.
+
+    Handing a report to the dispatcher's thread costs more than a small call. What nobody's code is needed for is done
+    on the thread that calls, if nothing waits that came before.
+    """
+
+    def hear(news: Report | Lost) -> None:
+        dispatcher = dispatcher_ref() if inbox.empty() and _is_light(news) else None
+        if dispatcher is None:
+            inbox.put((group, news))
+        else:
+            dispatcher._hear_safely(group, news)
+
+    return hear
+
+
+def _is_light(news: Report | Lost) -> bool:
+    """Whether a report is of a few calls whose outcomes are plain values: nothing to unpickle, print or raise."""
+    return (
+        isinstance(news, Report)
+        and len(news.outcomes) <= _FEW
+        and not news.returned
+        and all(outcome.status == PLAIN and outcome.output is None for outcome in news.outcomes)
+    )
 
 
 def _serve(inbox: queue.SimpleQueue[Any], dispatcher_ref: weakref.ref[Dispatcher]) -> None:
@@ -615,8 +526,5 @@ def _serve(inbox: queue.SimpleQueue[Any], dispatcher_ref: weakref.ref[Dispatcher
         dispatcher = dispatcher_ref()
         if dispatcher is None:
             return
-        try:
-            dispatcher._hear(*item)
-        except BaseException:
-            _logger.exception("the dispatcher could not handle a message")
+        dispatcher._hear_safely(*item)
         del dispatcher, item

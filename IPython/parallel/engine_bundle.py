@@ -23,7 +23,7 @@ from typing import Any
 import cloudpickle
 
 # In the order in which they can be loaded.
-MODULES = ("namespaces", "shipping", "remote_errors", "engine_runner")
+MODULES = ("namespaces", "shipping", "remote_errors", "journal", "envelope", "shell_door", "engine_runner")
 
 # Runs as an expression in any Python: gives the package, loading it first where it is not there yet.
 _LOADER = '''

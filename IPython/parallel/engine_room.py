@@ -10,17 +10,21 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipyparallel import Client
 
-from . import call_pickling, process_exit, task_states
+from . import call_pickling, process_exit
 from .connection_watch import ConnectionWatch
 from .dispatcher import Dispatcher, Line, Task
 from .errors import ClusterGone, InitializerFailed
+from .known_results import KnownResults
 from .rebuilt_errors import rebuild_exception
 from .task_result import TaskResult
 from .transport import Transport
+
+if TYPE_CHECKING:
+    from .map_result import MapResult
 
 _making = threading.Lock()
 
@@ -54,9 +58,9 @@ class EngineRoom:
         self._client = weakref.ref(client)
         self._prefix = uuid.uuid4().hex[:12]
         self._numbers = itertools.count()
-        self.results: weakref.WeakValueDictionary[str, TaskResult] = weakref.WeakValueDictionary()
+        self.results = KnownResults()
         self._transport = Transport(client)
-        self.dispatcher = Dispatcher(self._transport)
+        self.dispatcher = Dispatcher(self._transport, over=self.forget)
         process_exit.finish_before_exit(self.dispatcher)
         dispatcher = self.dispatcher
         self._watch = ConnectionWatch(
@@ -74,92 +78,118 @@ class EngineRoom:
         view: Any,
         line: Line,
         function: Callable[..., Any],
-        calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
         *,
         name: str,
         label: str | None = None,
-        parent: Any = None,
-        unit: int = 1,
+    ) -> TaskResult:
+        """Submit one call. Any thread; never blocks."""
+        result, error = self._make(function, args, kwargs, name, label)
+        self._register(view, (result,))
+        if error is None:
+            self._put(line, ((result._task,),), (result,))
+        else:
+            result.fail(error)
+        return result
+
+    def submit_all(
+        self,
+        view: Any,
+        line: Line,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        parent: MapResult,
+        *,
+        label: str | None,
+        unit: int,
     ) -> list[TaskResult]:
-        """Submit `calls` of one function, `unit` of them travelling together. Any thread; never blocks."""
-        results = []
-        tasks = []
-        unpicklable = []
-        for args, kwargs in calls:
-            result = TaskResult(self, name, label)
-            result._parent = parent
-            results.append(result)
-            try:
-                pickled, payload = call_pickling.pickle_call(function, args, kwargs)
-            except Exception as error:
-                unpicklable.append((result, error))
-                self._register(view, result)
-                continue
-            result._task = Task(result, pickled, payload, name, label)
-            tasks.append(result._task)
-            self._register(view, result)
-        try:
-            self.dispatcher.submit(line, [tasks[i : i + unit] for i in range(0, len(tasks), unit)])
-        except BaseException:
-            for result in results:
-                self.forget(result)
-            raise
-        for result, error in unpicklable:
-            if task_states.begin(result):
+        """Submit calls of a map, `unit` of them travelling together. Any thread; never blocks."""
+        made = [self._make(function, args, {}, parent._fname, label, parent) for args in calls]
+        results = [result for result, _ in made]
+        self._register(view, results)
+        tasks = [result._task for result in results if result._task is not None]
+        self._put(line, [tasks[i : i + unit] for i in range(0, len(tasks), unit)], results)
+        for result, error in made:
+            if error is not None:
                 result.fail(error)
         return results
+
+    def _make(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str,
+        label: str | None,
+        parent: MapResult | None = None,
+    ) -> tuple[TaskResult, Exception | None]:
+        """The result of a call, and why it cannot be sent, if it cannot."""
+        result = TaskResult(self, name, label)
+        if parent is not None:
+            result._parent = parent
+        try:
+            pickled, payload = call_pickling.pickle_call(function, args, kwargs)
+        except Exception as error:
+            return result, error
+        result._task = Task(result, pickled, payload, name, label)
+        return result, None
+
+    def _put(self, line: Line, units: Sequence[Sequence[Any]], results: Sequence[TaskResult]) -> None:
+        try:
+            self.dispatcher.submit(line, units)
+        except BaseException:
+            self.forget(results)
+            raise
 
     def submit_held(
         self, view: Any, function: Callable[..., Any], args: Any, kwargs: Any, *, name: str, label: Any, until: Any
     ) -> TaskResult:
         """Submit a call when what it depends on (`dependencies.Dependencies`) is over. Any thread; never blocks."""
-        result = TaskResult(self, name, label)
-        self._register(view, result)
-        try:
-            pickled, payload = call_pickling.pickle_call(function, args, kwargs)
-        except Exception as error:
+        result, error = self._make(function, args, kwargs, name, label)
+        self._register(view, (result,))
+        if error is not None:
             result.fail(error)
             return result
-        task = result._task = Task(result, pickled, payload, name, label)
+        task = result._task
+        assert task is not None
 
         def go() -> None:
             try:
                 line = Line(call_pickling.CLIENT, only=until.engine())
                 self.dispatcher.submit(line, [[task]])
             except Exception as error:
-                if task_states.begin(result):
-                    result.fail(error)
+                self.dispatcher.refuse(task, error)
 
         until.when_over(go)
         return result
 
-    def _register(self, view: Any, result: TaskResult) -> None:
-        """Let the client and the view find the call by its id, as they find messages."""
+    def _register(self, view: Any, results: Sequence[TaskResult]) -> None:
+        """Let the client and the view find calls by their ids, as they find messages."""
         client = self.client
-        result._msg_id = msg_id = f"{self._prefix}_{next(self._numbers)}"
-        result._view = view
-        self.results[msg_id] = result
-        client._futures[msg_id] = result
-        client.outstanding.add(msg_id)
-        client.history.append(msg_id)
-        view.outstanding.add(msg_id)
-        view.history.append(msg_id)
+        for result in results:
+            result._msg_id = f"{self._prefix}_{next(self._numbers)}"
+            result._view = view
+        msg_ids = [result._msg_id for result in results]
+        self.results.add(results)
+        client._futures.update(zip(msg_ids, results, strict=True))
+        for owner in (client, view):
+            owner.outstanding.update(msg_ids)
+            owner.history.extend(msg_ids)
 
-    def forget(self, result: TaskResult) -> None:
-        """The call is over: nobody waits for it any more. Any thread."""
-        view, result._view = result._view, None
+    def forget(self, results: Sequence[TaskResult]) -> None:
+        """These calls of one view are over, or nearly: nobody waits for them any more. Any thread."""
+        results = [result for result in results if result._view is not None]
         client = self.client
-        if view is None or client is None:
+        if not results or client is None:
             return
-        client._futures.pop(result._msg_id, None)
-        client.outstanding.discard(result._msg_id)
-        view.outstanding.discard(result._msg_id)
-
-    def withdraw(self, result: TaskResult, task: Task | None) -> None:
-        """The call was cancelled before it left. Any thread."""
-        self.forget(result)
-        if task is not None:
-            self.dispatcher.withdraw(task)
+        view = results[0]._view
+        msg_ids = [result._msg_id for result in results]
+        for result in results:
+            result._view = None
+            client._futures.pop(result._msg_id, None)
+        client.outstanding.difference_update(msg_ids)
+        view.outstanding.difference_update(msg_ids)
 
     def rebuild(self, packed: dict[str, Any]) -> BaseException:
         """The exception an engine packed; one of an initializer is no call's own, and breaks the pool."""

@@ -18,6 +18,8 @@ import asyncio
 import builtins
 import contextlib
 import io
+import itertools
+import math
 import os
 import pickle
 import socket
@@ -30,7 +32,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import namespaces, remote_errors, shipping
+from . import journal, namespaces, remote_errors, shell_door, shipping
 
 # Functions kept here; the client resends one that is no longer there.
 FUNCTIONS_KEPT = 512
@@ -40,7 +42,8 @@ INLINE = 64 * 1024
 # Frames of ours are no part of a call's traceback.
 _OWN_FRAMES = "<" + __name__.rpartition(".")[0]
 
-OK, ERROR, MISSING = "ok", "error", "missing"
+# PLAIN: the outcome is the value itself, of a type that needs no pickling of its own.
+OK, PLAIN, ERROR, MISSING = "ok", "plain", "error", "missing"
 
 
 class _Captured(io.TextIOBase):
@@ -167,12 +170,16 @@ class Group:
 
     def report(self, epoch: int) -> list[bytes]:
         outcomes, returned = list(self.outcomes), list(self.returned)
-        head = {"epoch": epoch, "outcomes": outcomes, "returned": returned, "pid": os.getpid()}
+        head = {"epoch": epoch, "outcomes": outcomes, "returned": returned}
         return [pickle.dumps(head, pickle.HIGHEST_PROTOCOL), *self.large]
 
 
 class _Watchdog(threading.Thread):
-    """Sleeps beside the running group, and lets it overrun when its time is up."""
+    """Sleeps beside the running group, and lets it overrun when its time is up.
+
+    Waking a thread costs more than a small call: it is woken for a group only if it sleeps without a limit. Otherwise
+    it wakes by itself when the time of an earlier group would have been up, and looks what runs now.
+    """
 
     def __init__(self, overrun: Callable[[Group], None]) -> None:
         super().__init__(name="IPython.parallel watchdog", daemon=True)
@@ -180,12 +187,14 @@ class _Watchdog(threading.Thread):
         self._changed = threading.Condition()
         self._group: Group | None = None
         self._deadline = 0.0
+        self._wakes = math.inf  # when it looks again by itself
 
     @contextlib.contextmanager
     def watching(self, group: Group, seconds: float) -> Iterator[None]:
         with self._changed:
             self._group, self._deadline = group, time.monotonic() + seconds
-            self._changed.notify()
+            if self._wakes > self._deadline:
+                self._changed.notify()
         try:
             yield
         finally:
@@ -196,13 +205,18 @@ class _Watchdog(threading.Thread):
     def run(self) -> None:
         with self._changed:
             while True:
-                if self._group is None:
-                    self._changed.wait()
-                elif (left := self._deadline - time.monotonic()) > 0:
-                    self._changed.wait(left)
+                left = self._deadline - time.monotonic()
+                if left > 0:
+                    self._sleep(left)
+                elif self._group is None:
+                    self._sleep(None)
                 else:
                     group, self._group = self._group, None
                     self._overrun(group)
+
+    def _sleep(self, seconds: float | None) -> None:
+        self._wakes = math.inf if seconds is None else time.monotonic() + seconds
+        self._changed.wait(seconds)
 
 
 class Runner:
@@ -235,17 +249,28 @@ class Runner:
         self._functions: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
         self._set_up: dict[str, dict[str, Any] | None] = {}
         self._epochs: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}  # of the last group of each client
         self._watchdog: _Watchdog | None = None
         self._mapped: tuple[bytes, Any] | None = None
+        self._journal: journal.Journal | None = None
+
+    def introduce(self, client: str) -> journal.Address | None:
+        """Meet a client; where it finds out what was begun here, should this engine die. On the engine's main thread."""
+        with contextlib.suppress(OSError):  # a full disk, say: then all that was sent here counts as begun
+            self._journal = self._journal or journal.Journal()
+            return self._journal.address(client)
+        return None
 
     def run_group(self, frames: list[Any]) -> list[bytes]:
         """Run the calls in `frames`; the report, as frames. On the engine's main thread."""
         header = pickle.loads(frames[0])
         group = Group(header, frames)
         client = header["client"]
-        if header["epoch"] < self._epochs.setdefault(client, 0):
+        overtaken = header["number"] < self._numbers.get(client, 0)  # by a group of another thread of the client's
+        if header["epoch"] < self._epochs.setdefault(client, 0) or overtaken:
             group.give_back()
             return group.report(self._epochs[client])
+        self._numbers[client] = header["number"]
         with self._watch(group, header["seconds"]), self._output.capture(), outside_event_loop():
             self._run(group)
         return group.report(self._epochs[client])
@@ -269,12 +294,19 @@ class Runner:
     def _run(self, group: Group) -> None:
         self._enter(group.header["space"])
         self._load_functions(group.header["space"], group.header["functions"])
-        broken = self._set_up_once(group.header["setup"])
-        while True:
+        slot = self._journal.slot(group.header["client"]) if self._journal is not None else None
+        number = group.header["number"]
+        for index in itertools.count():
             try:
                 call = group.waiting.popleft()
             except IndexError:
                 return
+            if slot is not None and not slot.begin(number, index):
+                group.waiting.appendleft(call)
+                group.give_back()  # this engine was given up for dead, and the calls run elsewhere
+                return
+            if index == 0:
+                broken = self._set_up_once(group.header["setup"])
             group.outcomes.append(self._run_call(group, broken, *call))
 
     def _enter(self, space: str) -> None:
@@ -314,23 +346,26 @@ class Runner:
             elif key is not None and (group.header["space"], key) not in self._functions:
                 status, data = MISSING, b""
             else:
-                if isinstance(payload, int):
-                    payload = group.frames[payload]
-                status, data = OK, self._call(group.header["space"], key, payload)
+                value = self._call(group, key, payload)
+                status, data = (PLAIN, value) if shipping.is_plain(value) else (OK, shipping.dumps(value))
         except BaseException as error:
             status, data = ERROR, pickle.dumps(self._pack(error, name))
-        if len(data) > INLINE:
+        if status is not PLAIN and len(data) > INLINE:
             group.large.append(data)
             data = len(group.large)
         return serial, status, data, started, max(started, time.time()), self._output.take()
 
-    def _call(self, space: str, key: bytes | None, payload: Any) -> bytes:
+    def _call(self, group: Group, key: bytes | None, payload: Any) -> Any:
+        """The value of a call; its payload is its plain arguments, a pickle, or the number of a frame."""
+        if type(payload) is tuple:
+            return self._function((group.header["space"], key))(*payload)
+        data = group.frames[payload] if isinstance(payload, int) else payload
         if key is None:
-            function, args, kwargs = pickle.loads(payload)
+            function, args, kwargs = pickle.loads(data)
         else:
-            args, kwargs = pickle.loads(payload)
-            function = self._function((space, key))
-        return shipping.dumps(function(*args, **kwargs))
+            args, kwargs = pickle.loads(data)
+            function = self._function((group.header["space"], key))
+        return function(*args, **kwargs)
 
     def _function(self, key: tuple[str, bytes]) -> Any:
         function = self._functions[key]
@@ -467,6 +502,11 @@ def runner() -> Runner:
     return _runner
 
 
+def open_door(client: str) -> journal.Address | None:
+    """Called with the bundle, before a client's first group: from now on groups come the short way (`shell_door`)."""
+    return runner().introduce(client)
+
+
 def _engine_runner() -> Runner:
     from IPython.display import display
 
@@ -476,12 +516,15 @@ def _engine_runner() -> Runner:
     kernel = shell.kernel
     engine = {"engine_id": kernel.engine_id, "engine_uuid": kernel.ident, "host": socket.gethostname()}
 
-    def publish(frames: list[bytes]) -> None:
-        shell.data_pub.publish_data({"report": frames})
+    door: shell_door.Door
 
     namespaces.fall_back_on({"get_ipython": get_ipython, "display": display})
     _let_pickle_find_callers_names(sys.modules["__main__"])
-    return Runner(engine, publish, shell.user_ns, shell.user_ns_hidden, Output(shell.display_pub))
+    made = Runner(
+        engine, lambda frames: door.publish(frames), shell.user_ns, shell.user_ns_hidden, Output(shell.display_pub)
+    )
+    door = shell_door.open_door(kernel, made.run_group)
+    return made
 
 
 class MapError:
@@ -519,10 +562,6 @@ def _let_pickle_find_callers_names(main: Any) -> None:
 
     # IPython's module puts whatever is assigned to it into the user's namespace.
     types.ModuleType.__setattr__(main, "__class__", Main)
-
-
-def run_group(*frames: Any) -> list[bytes]:
-    return runner().run_group(list(frames))
 
 
 class _Packed:

@@ -116,14 +116,14 @@ def submit(self: View, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
     Any thread, done-callbacks included; never blocks. What cannot be pickled is the future's error.
     Source: PEP 3148.
     """
-    if state_of(self).closed:
+    state = state_of(self)
+    if state.closed:
         raise ExecutorShutdown()
-    line = line_for(self)
+    line = state.line(self)
     if line is None:
         held = submit_held(self, fn, args, kwargs)
         return _submit_alone(self, fn, args, kwargs) if held is None else held
-    room = room_of(self.client)
-    return room.submit(self, line, fn, ((args, kwargs),), name=getname(fn), label=self.label)[0]
+    return room_of(self.client).submit(self, line, fn, args, kwargs, name=getname(fn), label=self.label)
 
 
 def _submit_alone(view: View, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncResult:
@@ -223,8 +223,7 @@ def _submit_all(
     tasks: list[TaskResult] = []
     try:
         for portion in _portions(calls, unit):
-            prepared = [(args, {}) for args in portion]
-            tasks += room.submit(view, line, f, prepared, name=result._fname, label=label, parent=result, unit=unit)
+            tasks += room.submit_all(view, line, f, portion, result, label=label, unit=unit)
     except BaseException:
         for task in tasks:
             task.cancel()

@@ -23,6 +23,8 @@ import psutil
 from ipyparallel import Client, Cluster
 from traitlets.config import Config
 
+from .engine_bundle import load
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from ipyparallel.cluster.launcher import LocalEngineLauncher
 
 __all__ = ["ClusterStartError", "LocalCluster"]
+
+# Where engines keep what is to be gone with the cluster, however they end.
+RUNTIME_DIRECTORY = load().journal.DIRECTORY_VARIABLE
 
 LOOPBACK = "127.0.0.1"
 CLUSTER_ID = "local"
@@ -317,7 +322,7 @@ def usable_cores() -> int:
 def _cluster_on(directory: Path, n: int) -> Cluster:
     config = Config()
     # A flag would not do: an engine's shell looks for the IPython directory in the environment alone.
-    config.LocalProcessLauncher.environment = {"IPYTHONDIR": str(directory)}
+    config.LocalProcessLauncher.environment = {"IPYTHONDIR": str(directory), RUNTIME_DIRECTORY: str(directory)}
     config.LocalEngineSetLauncher.delay = 0.0
     # Engines start beside the controller, so it may be a while before it answers them.
     config.LocalEngineSetLauncher.engine_args = ["--IPEngine.timeout=60"]

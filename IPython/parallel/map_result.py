@@ -4,6 +4,7 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, as_completed
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ipyparallel.client.futures import MessageFuture
 from . import task_states
 from .buffered_result import BufferedResult
 from .map_iteration import MapIteration, left
+from .result_shim import future_result
 
 if TYPE_CHECKING:
     from .engine_room import EngineRoom
@@ -48,25 +50,22 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
         self._return_exceptions = return_exceptions
         self._deadline = deadline
         self._tasks: Sequence[TaskResult] = ()
-        self._left = -1
+        self._over = itertools.count(1)
+        self._awaited = 0  # how many have to be over, once that is known
         task_states.begin(self)
 
     def stand_for(self, tasks: Sequence[TaskResult]) -> None:
         """Take the results of all calls; from now on this result can be over."""
-        with self._condition:
-            self._tasks = tasks
-            self._left += 1 + len(tasks)
-            over = self._left == 0
-        if over:
-            self._resolve()
+        self._tasks = tasks
+        self._awaited = len(tasks) + 1
+        self.one_is_over()
 
     def one_is_over(self) -> None:
-        """One of the calls is settled or cancelled. Any thread."""
-        with self._condition:
-            self._left -= 1
-            # Before `stand_for` the count runs below -1, and cannot be 0: the calls are not all submitted yet.
-            over = self._left == 0
-        if over:
+        """One of the calls is settled or cancelled, or there will be no more of them. Any thread.
+
+        Counting is one step for the interpreter, so whoever counts last, and nobody else, finds that all are over.
+        """
+        if next(self._over) == self._awaited:
             self._resolve()
 
     def _resolve(self) -> None:
@@ -146,7 +145,7 @@ def _results(
             if return_exceptions and task.exception(left(deadline)) is not None:
                 yield task._exception
             else:
-                yield task.result(left(deadline))
+                yield future_result(task, left(deadline))
         over = True
     finally:
         if not over:

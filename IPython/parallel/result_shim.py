@@ -31,6 +31,8 @@ from concurrent.futures import Future
 from types import FrameType, MethodType
 from typing import Any, NamedTuple, overload
 
+from .task_states import FINISHED
+
 
 def result(ar: Future[Any], timeout: float | None = None) -> Any:
     """
@@ -62,6 +64,8 @@ def result(ar: Future[Any], timeout: float | None = None) -> Any:
     Source: PEP 3148. Not called, ``ar.result`` stands for the value, as in IPython.parallel: its first use waits and
     raises.
     """
+    if ar._state == FINISHED and ar._exception is None:
+        return ar._result
     # Not by way of ar.get(), which calls ar.result().
     if not Future.done(ar) and _is_polled(type(ar)):
         timeout = _poll(ar, timeout)

@@ -28,12 +28,21 @@ from cloudpickle import cloudpickle as _cloudpickle
 from . import namespaces
 
 PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
+_NUMBERS = PLAIN - {str, bytes}
+# Longer texts are pickled by themselves, so that they can travel without being copied.
+_SHORT = 1024
 
 # Functions and classes that came from a caller, with the (module, qualified name) under which it can find them.
 _homes: weakref.WeakKeyDictionary[Any, tuple[str, str]] = weakref.WeakKeyDictionary()
 _by_home: weakref.WeakValueDictionary[tuple[str, str, str], Any] = weakref.WeakValueDictionary()
 # Classes whose attributes need not be set when they arrive (again).
 _complete: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value may be put into a message as it is: immutable, short, and the same everywhere."""
+    kind = type(value)
+    return kind in _NUMBERS or (kind in PLAIN and len(value) < _SHORT)
 
 
 def find(module: str, qualname: str) -> Any:

@@ -16,6 +16,8 @@ from ipyparallel.client.futures import MessageFuture
 
 from . import task_states
 from .buffered_result import BufferedResult
+from .dispatcher import PLAIN
+from .lazy_future import LazyFuture
 
 if TYPE_CHECKING:
     from .dispatcher import Outcome, Task
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from .map_result import MapResult
 
 
-class TaskResult(BufferedResult):
+class TaskResult(LazyFuture, BufferedResult):
     """What ``submit`` on a load-balanced view gives: a future, and an AsyncResult with all it knows.
 
     Parameters
@@ -47,7 +49,9 @@ class TaskResult(BufferedResult):
     _made_child: MessageFuture | None = None
 
     def __init__(self, room: EngineRoom, fname: str, label: str | None = None) -> None:
-        super().__init__(room, fname)
+        # Not the base classes' own: a LazyFuture needs none.
+        self._room = room
+        self._fname = fname
         self._label = label
         self._submitted = time.time()
 
@@ -57,6 +61,10 @@ class TaskResult(BufferedResult):
         """Take the outcome of the call: its value, or its error in its own type. On the dispatcher's thread."""
         self._received = time.time()
         self._engine = engine
+        if outcome.status == PLAIN:
+            self._outcome = outcome
+            self._finish(outcome.data, failed=False)
+            return
         self._outcome = outcome._replace(data=None)
         try:
             value = pickle.loads(outcome.data)
@@ -75,7 +83,8 @@ class TaskResult(BufferedResult):
         self._finish(error, failed=True)
 
     def _finish(self, value: Any, *, failed: bool) -> None:
-        self._room.forget(self)
+        if self._view is not None:
+            self._room.forget((self,))
         self._task = None
         if failed:
             self.set_exception(value)
@@ -101,11 +110,15 @@ class TaskResult(BufferedResult):
             True only if the call will never run anywhere. Any thread; never blocks. Source: PEP 3148.
         """
         task = self._task
-        cancelled = task_states.cancel(self)
+        if task is None:  # over, or nearly
+            return self.cancelled()
+        cancelled = self._room.dispatcher.cancel(task)
         if cancelled:
-            self._room.withdraw(self, task)
-            self._invoke_callbacks()
+            self._room.forget((self,))
+            self._task = None
+            self.tell_cancelled()
             self._tell()
+            self._room.dispatcher.withdraw(task)
         return cancelled is not False
 
     # -- what AsyncResult keeps in attributes

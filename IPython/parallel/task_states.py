@@ -1,8 +1,10 @@
 """The life of a task, as a table of moves, and the moves themselves.
 
 The states are those of PEP 3148. A task is PENDING while it lies in the client's buffer, RUNNING once it has left
-it: the future's own lock decides between a cancel and the group that wants to take the task along. A task that its
+it: the dispatcher's lock decides between a cancel and the group that wants to take the task along. A task that its
 engine gives back without having run it lies in the buffer again, and is PENDING again.
+
+Each of these functions is called with the dispatcher's lock held, or before anybody else knows the future.
 """
 
 # Copyright (c) IPython Development Team.
@@ -29,42 +31,36 @@ MOVES: dict[str, tuple[str, ...]] = {
 
 
 def begin(future: Future[Any]) -> bool:
-    """Move to RUNNING; False if a cancel came first. Any thread; takes the future's lock only."""
-    with future._condition:
-        return _move(future, RUNNING)
+    """Move to RUNNING; False if a cancel came first."""
+    return _move(future, RUNNING)
 
 
 def give_back(future: Future[Any]) -> None:
-    """Move back to PENDING: the task never ran where it was sent. Any thread; takes the future's lock only."""
-    with future._condition:
-        _move(future, PENDING)
+    """Move back to PENDING: the task never ran where it was sent."""
+    _move(future, PENDING)
 
 
 def cancel(future: Future[Any]) -> bool | None:
-    """Cancel a task that is still PENDING. Any thread; never blocks.
+    """Cancel a task that is still PENDING.
 
     Returns
     -------
     bool or None
-        True if this call cancelled it, None if it was cancelled before, False if it is running or finished.
+        True if this call cancelled it, and the caller is to tell those who wait, without the lock; None if it was
+        cancelled before; False if it is running or finished.
 
     Notes
     -----
     The standard library notifies ``wait()`` and ``as_completed()`` of a cancelled future when its executor comes to
     it. Here nobody will come to it any more, so both moves are made at once.
     """
-    with future._condition:
-        if _move(future, CANCELLED):
-            _move(future, CANCELLED_AND_NOTIFIED)
-            for waiter in future._waiters:
-                waiter.add_cancelled(future)
-            future._condition.notify_all()
-            return True
-        return None if future._state == CANCELLED_AND_NOTIFIED else False
+    if _move(future, CANCELLED):
+        return _move(future, CANCELLED_AND_NOTIFIED)
+    return None if future._state == CANCELLED_AND_NOTIFIED else False
 
 
 def _move(future: Future[Any], state: str) -> bool:
-    """Make the move if the table has it; a wrong move changes nothing. With the future's lock held."""
+    """Make the move if the table has it; a wrong move changes nothing."""
     allowed = state in MOVES[future._state]
     if allowed:
         future._state = state

@@ -1,8 +1,8 @@
 """The one door to ipyparallel's client: send a group, hear its reports, know which engines there are.
 
-Groups go to the engine of our choice over the client's direct (mux) queue, as ordinary apply messages: the
-controller, the Hub's records and the engine's kernel see nothing new. The final report is the message's result;
-an early one (`engine_runner`) comes as published data.
+Groups go to the engine of our choice. The first one waits until the engine has the code (`engine_bundle`), which is
+sent as an ordinary apply message; from then on groups take a short way through client (`group_channel`) and kernel
+(`shell_door`). To the controller and the Hub they are apply messages as any others.
 """
 
 # Copyright (c) IPython Development Team.
@@ -14,19 +14,44 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import six
 from ipyparallel import Client, serialize
 from ipyparallel.error import RemoteError
 from ipyparallel.serialize import canning
 
-from .dispatcher import EngineLeft, Group, Lost, Outcome, Report
-from .engine_bundle import EngineFunction
+from .engine_bundle import EngineFunction, load
 from .errors import EngineDied
+from .group_channel import GroupChannel
+from .groups import Group
+from .wire import PLAIN, Begun, EngineLeft, Lost, Outcome, Report
 
 # Payloads up to this many bytes travel inside the header, larger ones in a frame of their own, uncopied.
 INLINE = 64 * 1024
+
+_revoke = load().journal.revoke
+_Hear = Callable[["Report | Lost"], None]
+
+
+class _Letter(NamedTuple):
+    """A group as it is sent, and who wants to know what became of it."""
+
+    client: str
+    engine: str
+    label: str | None
+    frames: list[Any]
+    report: _Hear
+
+
+class _Preparing:
+    """An engine that is being sent the code; groups for it wait here."""
+
+    def __init__(self, path: tuple[str, ...]) -> None:
+        self.path = path
+        self.waiting: list[_Letter] = []
+        self.ready = False
+        self.journal: Any = None  # its address
 
 
 class Transport:
@@ -42,9 +67,9 @@ class Transport:
         self._client = weakref.ref(client)
         # ipyparallel completes its table of types at first use, which two threads must not do at the same time.
         canning.can(None)
-        self._removing = threading.Lock()
-        # Engines that have the code and the caller's import path; an engine that has not answered yet may lack both.
-        self._told: dict[str, tuple[str, ...]] = {}
+        self._lock = threading.Lock()
+        self._prepared: dict[str, _Preparing] = {}
+        self._channel = GroupChannel(client)
         self.engine_ids: dict[str, int] = {}
 
     def engines(self) -> Sequence[str]:
@@ -55,53 +80,81 @@ class Transport:
         client = self._open_client()
         client._registration_callbacks.append(lambda event: changed())
 
-    def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
+    def send(self, group: Group, report: _Hear) -> None:
         client = self._open_client()
         engine_id = client._engines.get(group.engine)
         if engine_id is None:
             raise EngineLeft(group.engine)
         self.engine_ids[group.engine] = engine_id
+        letter = _Letter(group.client, group.engine, group.label, frames_of(group), report)
+        if self._is_ready(client, letter):
+            self._send(letter)
+
+    def _is_ready(self, client: Client, letter: _Letter) -> bool:
+        """Whether the letter's engine has the code; if not, the letter goes when it has."""
         path = tuple(sys.path)
+        with self._lock:
+            preparing = self._prepared.get(letter.engine)
+            if preparing is not None and preparing.path == path and preparing.ready:
+                return True
+            told = preparing is not None and preparing.path == path
+            if preparing is None or not told:
+                preparing = self._prepared[letter.engine] = _Preparing(path)
+            preparing.waiting.append(letter)
+        if not told:
+            self._prepare(client, letter, preparing)
+        return False
+
+    def _prepare(self, client: Client, letter: _Letter, preparing: _Preparing) -> None:
+        """Send the code, and the caller's import path."""
         message = client.send_apply_request(
             client._mux_stream,
-            run_group(bundled=self._told.get(group.engine) != path),
-            frames_of(group),
-            metadata={"label": group.calls[0].label},
-            ident=six.ensure_binary(group.engine),
-            message_future_hook=lambda future: future.iopub_callbacks.append(_hear_early(report)),
+            _engine_function("open_door"),
+            [letter.client],
+            metadata={"label": None},
+            ident=six.ensure_binary(letter.engine),
         )
-
-        def hear(future: Any) -> None:
-            news = self._final(group, future.result())
-            if isinstance(news, Report):
-                self._told[group.engine] = path
-            report(news)
-
         self._leave_out_of_history(client, message.msg_id)
-        message.add_done_callback(hear)
-        if group.engine not in client._engines.values():
-            # It left just now, and the client may not have known of this message when it told the others' end.
-            report(Lost(lambda call: self.died(group.engine, call)))
+        message.add_done_callback(lambda future: self._hear_prepared(letter.engine, preparing, future.result()))
+
+    def _hear_prepared(self, engine: str, preparing: _Preparing, answer: Any) -> None:
+        """On the client's receiving thread."""
+        failed = isinstance(answer, BaseException)
+        with self._lock:
+            preparing.ready = not failed
+            preparing.journal = None if failed else answer
+            waiting, preparing.waiting = preparing.waiting, []
+            if failed and self._prepared.get(engine) is preparing:
+                del self._prepared[engine]
+        for letter in waiting:
+            if failed:
+                letter.report(_unsent(answer))
+            else:
+                self._send(letter)
+
+    def _send(self, letter: _Letter) -> None:
+        def hear(content: dict[str, Any], frames: Sequence[Any], final: bool) -> None:
+            letter.report(_news(content, frames, final))
+
+        try:
+            self._channel.send(letter.engine, letter.frames, letter.label, hear)
+        except BaseException as error:  # the client was closed meanwhile; `error` ends with this block
+            refused = error
+            letter.report(Lost(lambda call: refused))
+
+    def give_up(self, engine: str, number: int) -> Begun | None:
+        with self._lock:
+            preparing = self._prepared.pop(engine, None)
+        self._channel.forget(engine)
+        return None if preparing is None or preparing.journal is None else _revoke(preparing.journal, number)
 
     def died(self, engine: str | None, call: str) -> Exception:
         return EngineDied(self.engine_ids.get(engine or "", "?"), call)
 
-    def _final(self, group: Group, result: Any) -> Report | Lost:
-        """What the reply to a group's message says. On the client's receiving thread."""
-        if isinstance(result, RemoteError) and result.ename == "EngineError":
-            return Lost(lambda call: self.died(group.engine, call))
-        if isinstance(result, BaseException):
-            return Lost(lambda call: result)
-        try:
-            return read_report(result, final=True)
-        except Exception as error:  # somebody else's answer; `error` ends with this block
-            unreadable = error
-            return Lost(lambda call: unreadable)
-
     def _leave_out_of_history(self, client: Client, msg_id: str) -> None:
         """The history is of calls, which are in it by their own ids (`engine_room`); groups are our own affair."""
         history = client.history
-        with self._removing:  # others only append: below the end, nothing moves
+        with self._lock:  # others only append: below the end, nothing moves
             for index in range(len(history) - 1, -1, -1):
                 if history[index] == msg_id:
                     del history[index]
@@ -114,10 +167,28 @@ class Transport:
         return client
 
 
-def run_group(*, bundled: bool) -> serialize.PrePickled:
-    """The engine's `run_group` as ipyparallel's serialization takes it: pickled by us, not taken apart by it."""
+def _unsent(error: BaseException) -> Lost:
+    """What becomes of a group whose engine could not be prepared: it goes elsewhere if the engine is gone."""
+    gone = isinstance(error, RemoteError) and error.ename == "EngineError"
+    return Lost(lambda call: error, sent=not gone)
+
+
+def _news(content: dict[str, Any], frames: Sequence[Any], final: bool) -> Report | Lost:
+    """What a report says. On the client's receiving thread."""
+    if final and content["status"] != "ok":
+        failure = RemoteError(content.get("ename", content["status"]), content.get("evalue", ""), "")
+        return Lost(lambda call: failure)
+    try:
+        return read_report(frames, final=final)
+    except Exception as error:  # `error` ends with this block
+        unreadable = error
+        return Lost(lambda call: unreadable)
+
+
+def _engine_function(name: str) -> serialize.PrePickled:
+    """An engine's function as ipyparallel's serialization takes it: pickled by us, not taken apart by it."""
     prepickled: serialize.PrePickled = serialize.PrePickled.__new__(serialize.PrePickled)
-    prepickled.buffers = [pickle.dumps(EngineFunction("run_group", bundled=bundled))]
+    prepickled.buffers = [pickle.dumps(EngineFunction(name, bundled=True))]
     return prepickled
 
 
@@ -127,7 +198,7 @@ def frames_of(group: Group) -> list[Any]:
     calls = []
     for task in group.calls:
         payload: Any = task.payload
-        if len(payload) > INLINE:
+        if type(payload) is bytes and len(payload) > INLINE:
             frames.append(memoryview(payload))
             payload = len(frames)
         key = task.function.key if task.function is not None else None
@@ -138,11 +209,13 @@ def frames_of(group: Group) -> list[Any]:
 def header_of(group: Group, calls: list[tuple[Any, ...]]) -> dict[str, Any]:
     """What `engine_runner.Runner.run_group` reads: builtin types only.
 
-    A call is (serial, key of its function or None, payload or the number of its frame, name).
+    A call is (serial, key of its function or None, payload, name); the payload is the arguments, if they are plain
+    values, or a pickle, or the number of the frame that holds the pickle.
     """
     return {
         "client": group.client,
         "epoch": group.epoch,
+        "number": group.number,
         "seconds": group.seconds,
         "space": group.line.space,
         "setup": group.line.setup,
@@ -155,17 +228,6 @@ def read_report(frames: Sequence[Any], *, final: bool) -> Report:
     """A report as the dispatcher takes it."""
     head = pickle.loads(frames[0])
     outcomes = [Outcome._make(fields) for fields in head["outcomes"]]
-    outcomes = [o._replace(data=frames[o.data]) if isinstance(o.data, int) else o for o in outcomes]
+    if len(frames) > 1:
+        outcomes = [o if o.status == PLAIN or type(o.data) is bytes else o._replace(data=frames[o.data]) for o in outcomes]
     return Report(head["epoch"], outcomes, head["returned"], final)
-
-
-def _hear_early(report: Callable[[Report | Lost], None]) -> Callable[[dict[str, Any]], None]:
-    """Listens to what is published while a group runs. On the client's receiving thread."""
-
-    def hear(message: dict[str, Any]) -> None:
-        if message["header"]["msg_type"] == "data_message":
-            data, _ = serialize.deserialize_object(message["buffers"])
-            report(read_report(data["report"], final=False))
-
-    return hear
-

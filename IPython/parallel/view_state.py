@@ -35,7 +35,38 @@ class ViewState:
         self._pinned: dict[str, Line] = {}
         self._results: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._line: Line | None = None  # where calls wait, as long as no flag changes
+        self._observing = False
         self.closed = False
+
+    def line(self, view: View) -> Line | None:
+        """The line in which a call of `view` waits now; None if it is a message of its own.
+
+        Raises
+        ------
+        EngineDied
+            For a view of one engine, if that engine is gone.
+        """
+        if self._line is not None:
+            return self._line
+        if isinstance(view, LoadBalancedView):
+            return self._balanced_line(view)
+        if isinstance(view, DirectView) and not isinstance(view, BroadcastView) and isinstance(view.targets, int):
+            return None if view.track else self.pinned(_engine_of(view))
+        return None
+
+    def _balanced_line(self, view: LoadBalancedView) -> Line | None:
+        if not self._observing:
+            # First, so that no change is missed. Asking six traits at every call would cost as much as all else.
+            view.observe(self._forget_line, names=list(_OWN_MESSAGE_FLAGS))
+            self._observing = True
+        if any(getattr(view, flag) for flag in _OWN_MESSAGE_FLAGS):
+            return None
+        self._line = self.balanced
+        return self._line
+
+    def _forget_line(self, change: Any) -> None:
+        self._line = None
 
     def pinned(self, engine: str) -> Line:
         """Where calls wait that must run on one engine."""
@@ -64,18 +95,8 @@ def state_of(view: View) -> ViewState:
 
 
 def line_for(view: View) -> Line | None:
-    """The line in which a call of `view` waits now; None if it is a message of its own.
-
-    Raises
-    ------
-    EngineDied
-        For a view of one engine, if that engine is gone.
-    """
-    if isinstance(view, LoadBalancedView):
-        return None if any(getattr(view, flag) for flag in _OWN_MESSAGE_FLAGS) else state_of(view).balanced
-    if isinstance(view, DirectView) and not isinstance(view, BroadcastView) and isinstance(view.targets, int):
-        return None if view.track else state_of(view).pinned(_engine_of(view))
-    return None
+    """The line in which a call of `view` waits now; see `ViewState.line`."""
+    return state_of(view).line(view)
 
 
 def _engine_of(view: DirectView) -> str:

@@ -22,14 +22,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from typing import Any
 
+import zmq
 from ipyparallel import LoadBalancedView, serialize
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import RemoteError
 from ipyparallel.util import ReverseDict
+from jupyter_client.session import Session
 from traitlets import Any as AnyTrait
 
 from IPython.parallel import engine_bundle
 from IPython.parallel.call_pickling import pickle_call
+from IPython.parallel.connection_watch import ConnectionWatch
 from IPython.parallel.dispatcher import Engine, Group, Line, Lost, Report, Task
 from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
@@ -38,6 +41,9 @@ from IPython.parallel.transport import frames_of, read_report
 
 # ipyparallel imports what it needs for this at the first use, and threads must not do that at the same time.
 serialize.serialize_object({})
+
+_bundle = engine_bundle.load()
+envelope, revoke = _bundle.envelope, _bundle.journal.revoke
 
 _numbers = itertools.count()
 _here = threading.local()
@@ -133,7 +139,6 @@ class Message:
         self,
         engine: FakeEngine,
         frames: Sequence[Any],
-        bundled: bool,
         hear: Callable[[Any, bool], None],
         lose: Callable[[str, str], None],
     ) -> None:
@@ -141,7 +146,6 @@ class Message:
         self._frames = frames
         self._hear = hear
         self._lose = lose
-        self.bundled = bundled
         self.header: dict[str, Any] = pickle.loads(frames[0])
         self.reports: list[tuple[Any, bool]] = []
         self.over = False
@@ -152,9 +156,6 @@ class Message:
 
     def run(self) -> None:
         """Let the engine run it; the reports wait for `deliver`, the final one last."""
-        if not self._engine.understands(self):
-            self.lose("KeyError", "the engine was sent no code")
-            return
         with self._engine.running(self):
             final = self._engine.runner.run_group(list(self._frames))
         self.reports.append((final, True))
@@ -171,7 +172,8 @@ class Message:
     def drop_reports(self, *, early: bool = False, final: bool = False) -> None:
         self.reports = [report for report in self.reports if not (final if report[1] else early)]
 
-    def lose(self, error: str = "EngineError", text: str = "the engine died") -> None:
+    def lose(self, error: str = "KeyboardInterrupt", text: str = "between two calls") -> None:
+        """The engine answers, but could not run it."""
         self.over = True
         self._lose(error, text)
 
@@ -197,7 +199,7 @@ class FakeEngine:
         self.runner = module.Runner(who, self._publish, user_ns, {}, output)
         self._stepped = 0
         self._received = threading.Semaphore(0)
-        self._has_code = False
+        self.doors: list[str] = []
         self._message: Message | None = None
         self._thread: threading.Thread | None = None
         self._arrived: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
@@ -208,9 +210,10 @@ class FakeEngine:
         if self._thread is not None:
             self._arrived.put(message)
 
-    def understands(self, message: Message) -> bool:
-        self._has_code = self._has_code or message.bundled
-        return self._has_code
+    def open_door(self, client: str) -> Any:
+        """What an engine answers to the first message of a client's: the address of its journal."""
+        self.doors.append(client)
+        return self.runner.introduce(client)
 
     def forget_functions(self) -> None:
         """What happens when many others were used meanwhile."""
@@ -302,8 +305,7 @@ class _Cluster:
         """An engine dies: whatever is at it is lost."""
         del self.members[engine.name]
         for message in engine.messages:
-            if not message.over:
-                message.lose()
+            message.over = True
         self._changed()
 
     @property
@@ -330,6 +332,8 @@ class FakeTransport(_Cluster):
     def __init__(self, engines: int = 0, *, started: bool = False, output: Any = None) -> None:
         super().__init__(engines, started=started, output=output)
         self.before_send: Callable[[Group], None] = lambda group: None
+        self.has_journals = True
+        self._journals: dict[str, Any] = {}
         self._watchers: list[Callable[[], None]] = []
 
     def engines(self) -> list[str]:
@@ -346,11 +350,14 @@ class FakeTransport(_Cluster):
             report(read_report(frames, final=final))
 
         def lose(error: str, text: str) -> None:
-            died = error == "EngineError"
-            report(Lost(lambda call: EngineDied(engine.name, call) if died else RuntimeError(error, text)))
+            report(Lost(lambda call: RuntimeError(error, text)))
 
-        # Which messages bring the code is the real transport's affair (`FakeClient`): here all do.
-        engine.receive(Message(engine, frames_of(group), True, hear, lose))
+        if group.client not in engine.doors:
+            self._journals[engine.name] = engine.open_door(group.client)
+        engine.receive(Message(engine, frames_of(group), hear, lose))
+
+    def give_up(self, engine: str, number: int) -> Any:
+        return revoke(self._journals[engine], number) if self.has_journals and engine in self._journals else None
 
     def died(self, engine: str | None, call: str) -> Exception:
         return EngineDied(engine or "?", call)
@@ -376,17 +383,18 @@ class FakeClient(_Cluster):
 
     block = False
     _task_scheme = "leastload"
-    _mux_stream = _mux_socket = _query_socket = None
+    _mux_socket = _query_socket = None
 
     def __init__(self, engines: int = 0, *, started: bool = True, output: Any = None) -> None:
         super().__init__(engines, started=started, output=output)
         self.results: dict[str, Any] = {}
         self.history: list[str] = []
         self.outstanding: set[str] = set()
-        self.message_futures: list[MessageFuture] = []
         self.before_send: Callable[[FakeEngine], None] = lambda engine: None
         self._closed = False
-        self._io_loop = _NoLoop()
+        self._io_loop = _Loop()
+        self.session = Session(key=b"a key")
+        self._mux_stream, self._iopub_stream = _Stream(self._route), _Stream()
         self._futures: dict[str, Any] = {}
         self._registration_callbacks: list[Callable[[Any], None]] = []
 
@@ -405,26 +413,44 @@ class FakeClient(_Cluster):
         return ReverseDict(enumerate(self.members))
 
     def send_apply_request(
-        self,
-        socket: Any,
-        f: Any,
-        args: Any = None,
-        kwargs: Any = None,
-        metadata: Any = None,
-        track: bool = False,
-        ident: Any = None,
-        message_future_hook: Any = None,
+        self, socket: Any, f: Any, args: Any = None, kwargs: Any = None, metadata: Any = None, ident: Any = None
     ) -> MessageFuture:
-        engine = self.members[ident.decode()]
-        self.before_send(engine)
+        """Only the first message to an engine comes this way: it brings the code."""
+        assert b"def load(" in f.buffers[0] and b"open_door" in f.buffers[0]
         future = MessageFuture(f"message-{next(_numbers)}", header={})
-        self.message_futures.append(future)
         self.history.append(future.msg_id)
-        message_future_hook(future)
-        # As a client does that saw the engine leave: what is sent there is never answered.
-        if engine.name in self.members:
-            engine.receive(_message(engine, f, args, future))
+        engine = self.members.get(ident.decode())
+        if engine is None:
+            future.set_result(RemoteError("EngineError", "the engine died", ""))
+        else:
+            future.set_result(engine.open_door(*args))
         return future
+
+    def _route(self, frames: list[Any]) -> None:
+        """What the controller does with a group."""
+        ident, _, _, header, *_ = frames
+        engine = self.members.get(ident.decode())
+        if engine is None:
+            return
+        self.before_send(engine)
+        if engine.name in self.members:
+            engine.receive(self._message(engine, header, frames[7:]))
+
+    def _message(self, engine: FakeEngine, header: bytes, frames: list[Any]) -> Message:
+        def answer(stream: _Stream, content: dict[str, Any], report: Sequence[bytes]) -> None:
+            pack = self.session.pack
+            metadata = pack({envelope.MARK: True})
+            own = pack(envelope.make_header(self.session, "apply_reply"))
+            sealed = envelope.seal(self.session, own, header, metadata, pack(content))
+            stream.receive([zmq.Frame(frame) for frame in (*sealed, *report)])
+
+        def hear(report: Any, final: bool) -> None:
+            answer(self._mux_stream if final else self._iopub_stream, {"status": "ok"}, report)
+
+        def lose(error: str, text: str) -> None:
+            answer(self._mux_stream, {"status": "error", "ename": error, "evalue": text}, [])
+
+        return Message(engine, [bytes(frame) for frame in frames], hear, lose)
 
     def wait(self, jobs: Sequence[str], timeout: float = PATIENCE) -> bool:
         return not wait([self._futures[job] for job in jobs if job in self._futures], timeout).not_done
@@ -445,26 +471,36 @@ class FakeClient(_Cluster):
             engine.stop()
 
 
-def _message(engine: FakeEngine, f: serialize.PrePickled, frames: Any, future: MessageFuture) -> Message:
-    def hear(report: Any, final: bool) -> None:
-        if final:
-            future.set_result(report)
-        else:
-            news = {"header": {"msg_type": "data_message"}, "buffers": serialize.serialize_object({"report": report})}
-            for callback in future.iopub_callbacks:
-                callback(news)
+class _Stream:
+    """As much of a `ZMQStream` as `group_channel` uses."""
 
-    def lose(error: str, text: str) -> None:
-        future.set_result(RemoteError(error, text, ""))
+    def __init__(self, send: Callable[[list[Any]], None] | None = None) -> None:
+        self._recv_callback: Callable[[Any], Any] = lambda frames: None
+        self._send = send
 
-    return Message(engine, [bytes(frame) for frame in frames], b"def load(" in f.buffers[0], hear, lose)
+    def on_recv(self, callback: Callable[[Any], Any], copy: bool) -> None:
+        self._recv_callback = callback
+
+    def receive(self, frames: list[Any]) -> None:
+        self._recv_callback(frames)
+
+    def send_multipart(self, frames: list[Any], copy: bool) -> None:
+        assert self._send is not None
+        self._send(frames)
+
+    def flush(self, flag: int) -> None:
+        pass
+
+    def closed(self) -> bool:
+        return False
 
 
-class _NoLoop:
-    """Stands for the loop that watches the client's sockets: there are none."""
+class _Loop:
+    """Stands for the loop of the client's receiving thread: what it is to do is done at once."""
 
     def add_callback(self, callback: Callable[..., None], *args: Any) -> None:
-        pass
+        if not isinstance(getattr(callback, "__self__", None), ConnectionWatch):  # there is no connection
+            callback(*args)
 
 
 class FakeView(LoadBalancedView):
@@ -487,12 +523,12 @@ while head := incoming.read(8):
     if isinstance(message, dict):
         user_ns.update(message)
         continue
-    run, frames = pickle.loads(message[0]), message[1]
+    loaded, frames = pickle.loads(message[0]), message[1]
     if module is None:
-        module = sys.modules[run.__module__]
+        module = sys.modules[loaded.__module__]
         who = {{"engine_id": 0, "engine_uuid": "process", "host": "here"}}
-        module._runner = module.Runner(who, lambda report: None, user_ns, {{}}, module.Output())
-    answer = pickle.dumps(run(*frames))
+        runner = module.Runner(who, lambda report: None, user_ns, {{}}, module.Output())
+    answer = pickle.dumps(runner.run_group(frames))
     outgoing.write(struct.pack("Q", len(answer)) + answer)
     outgoing.flush()
 """
@@ -519,9 +555,9 @@ class ProcessEngine:
         task = Task(None, *pickle_call(function, args, kwargs), "call")
         task.serial = 0
         group = Group("client", self._engine, new_line(), [task])
-        run = pickle.dumps(engine_bundle.EngineFunction("run_group", bundled=not self._told))
+        load = pickle.dumps(engine_bundle.EngineFunction("rebuild", bundled=not self._told))
         self._told = True
-        self._send((run, frames_of(group)))
+        self._send((load, frames_of(group)))
         (outcome,) = read_report(self._receive(), final=True).outcomes
         value = pickle.loads(outcome.data)
         if outcome.status != "ok":

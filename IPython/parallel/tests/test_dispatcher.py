@@ -22,6 +22,7 @@ from IPython.parallel.callbacks import CallbackQueue
 from IPython.parallel.dispatcher import Dispatcher, Group, Line, Outcome, Task
 from IPython.parallel.errors import EngineDied, ExecutorShutdown
 from IPython.parallel.tests.contracts.harness import PATIENCE, Recorder
+from IPython.parallel.lazy_future import LazyFuture
 from IPython.parallel.tests.fake_cluster import (
     Event,
     FakeTransport,
@@ -33,7 +34,7 @@ from IPython.parallel.tests.fake_cluster import (
 )
 
 
-class Call(CallbackQueue, Future[Any]):
+class Call(CallbackQueue, LazyFuture):
     """The future of a call, as the dispatcher sees one."""
 
     def __init__(self, dispatcher: Dispatcher, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
@@ -47,7 +48,7 @@ class Call(CallbackQueue, Future[Any]):
     def settle(self, outcome: Outcome, engine: str) -> None:
         self.settled += 1
         self.engine = engine
-        if outcome.status == "ok":
+        if outcome.succeeded:
             self.set_result(outcome.data)
         else:
             self.set_exception(RuntimeError(outcome.status))
@@ -57,10 +58,10 @@ class Call(CallbackQueue, Future[Any]):
         self.set_exception(error)
 
     def cancel(self) -> bool:
-        cancelled = task_states.cancel(self)
+        cancelled = self._dispatcher.cancel(self.task)
         if cancelled:
+            self.tell_cancelled()
             self._dispatcher.withdraw(self.task)
-            self._invoke_callbacks()
         return cancelled is not False
 
 
