@@ -60,6 +60,12 @@ def drain(timeout: float | None = None) -> bool:
     return done.wait(timeout)
 
 
+def leave_to_parent() -> None:
+    """This process was forked: what waits is the parent's, and the thread has stayed with it. Right after the fork."""
+    global _jobs, _starting, _thread
+    _jobs, _starting, _thread = queue.SimpleQueue(), threading.Lock(), None
+
+
 def after_callbacks(future: Any, job: Callable[[], None]) -> None:
     """Run `job` when the callbacks of a future that is over have run: at once if it has none. Any thread."""
     if future._done_callbacks:

@@ -1,25 +1,35 @@
-"""Notice that the controller is gone, or back, by what ZeroMQ's socket monitor says of the client's connections."""
+"""Notice that the controller is gone, or back, by what ZeroMQ's socket monitor says of connections to it.
+
+The connections watched are two of its own, to where the client's go. Nothing is ever said on them but ZeroMQ's
+heartbeats, which the client's connections, made by ipyparallel, do without: so a controller that stands still, or a
+network that swallows everything, is noticed as well as a process that died.
+"""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import zmq
 from ipyparallel import Client
+from ipyparallel.util import connect
 from zmq.eventloop.zmqstream import ZMQStream
 from zmq.utils.monitor import parse_monitor_message
 
 # A connection that is back within this many seconds was never lost: TCP connections break and ZeroMQ mends them.
 GRACE = 3.0
 
+# Seconds between heartbeats, and how long to wait for an answer to one.
+HEARTBEAT = 1.0
+HEARTBEAT_TIMEOUT = 3.0
+
 _EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 
 
 class ConnectionWatch:
-    """Watches the client's connections to the Hub and to the direct queue.
+    """Watches whether the Hub and the direct queue can be reached.
 
     Parameters
     ----------
@@ -40,15 +50,21 @@ class ConnectionWatch:
         self._down: set[int] = set()
         self._is_gone = False
         self._streams: list[ZMQStream] = []
-        sockets = [client._query_socket, client._mux_socket]
+        self._sockets: list[zmq.Socket[bytes]] = []
         # Sockets belong to the receiving thread.
-        self._loop.add_callback(self._start, sockets)
+        self._loop.add_callback(self._start, client)
 
-    def _start(self, sockets: Sequence[zmq.Socket[bytes]]) -> None:
-        self._sockets = sockets
-        for number, socket in enumerate(sockets):
+    def _start(self, client: Client) -> None:
+        for number, watched in enumerate((client._query_socket, client._mux_socket)):
+            socket = client._context.socket(zmq.DEALER)
+            socket.linger = 0
+            socket.setsockopt(zmq.HEARTBEAT_IVL, round(1000 * HEARTBEAT))
+            socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, round(1000 * HEARTBEAT_TIMEOUT))
             stream = ZMQStream(socket.get_monitor_socket(_EVENTS), self._loop)
             stream.on_recv(lambda message, number=number: self._hear(number, message))
+            # Behind a tunnel this is its end on our side.
+            connect(socket, watched.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode(), **_keys(client))
+            self._sockets.append(socket)
             self._streams.append(stream)
 
     def _hear(self, number: int, message: list[Any]) -> None:
@@ -77,4 +93,9 @@ class ConnectionWatch:
         for socket in self._sockets:
             if not socket.closed:
                 socket.disable_monitor()
-        self._streams = []
+                socket.close()
+        self._streams, self._sockets = [], []
+
+
+def _keys(client: Client) -> dict[str, Any]:
+    return {name: getattr(client, name) for name in ("curve_serverkey", "curve_secretkey", "curve_publickey")}

@@ -157,6 +157,7 @@ class Dispatcher:
         """Take no more tasks into `line`; with `cancel`, cancel those that wait."""
         with self._lock:
             line.closed = True
+            line.cancels = line.cancels or cancel
             waiting = [task for unit in line.waiting for task in unit] if cancel else []
         for task in waiting:
             task.future.cancel()
@@ -171,6 +172,12 @@ class Dispatcher:
         with self._idle:
             self._broken = lambda: RuntimeError("cannot schedule new futures after interpreter shutdown")
             self._idle.wait_for(lambda: not any(line.outstanding for line in self._lines))
+
+    def leave_to_parent(self) -> None:
+        """This process was forked: refuse work, whoever held the lock at that moment. Right after the fork."""
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._broken = lambda: RuntimeError("this client belongs to the parent process; make a new Client after the fork")
 
     def break_off(self, error: Callable[[], Exception]) -> None:
         """The client is closed, or the controller gone: fail what is outstanding, refuse what comes later."""
@@ -243,10 +250,10 @@ class Dispatcher:
         """Take up to `size` tasks, but whole units, off a line; lines take turns."""
         tasks: list[Task] = []
         waiting = line.waiting
-        while waiting and (not tasks or (len(tasks) + len(waiting[0]) <= size and not waiting[0][0].label)):
+        while waiting and (not tasks or (len(tasks) + len(waiting[0]) <= size and not waiting[0][0].alone)):
             tasks += [task for task in waiting.popleft() if task_states.begin(task.future)]
-            if tasks and tasks[0].label:
-                break  # a label is what the Hub knows a call by: it needs its own message
+            if tasks and tasks[0].alone:
+                break
         self._busy_lines.remove(line)
         if waiting:
             self._busy_lines.append(line)
@@ -271,6 +278,9 @@ class Dispatcher:
         by_line: dict[Line, list[Sequence[Task]]] = {}
         for task in tasks:
             task_states.give_back(task.future)
+            if task.line.cancels:
+                self._inbox.put((None, task.future.cancel))
+                continue
             by_line.setdefault(task.line, []).append((task,))
         for line, units in by_line.items():
             if not line.waiting:
@@ -303,15 +313,17 @@ class Dispatcher:
         )
         self._thread.start()
 
-    def _hear_safely(self, group: Group | None, news: Report | Lost | str) -> None:
+    def _hear_safely(self, group: Group | None, news: Any) -> None:
         try:
             self._hear(group, news)
         except BaseException:
             _logger.exception("the dispatcher could not handle a message")
 
-    def _hear(self, group: Group | None, news: Report | Lost | str) -> None:
+    def _hear(self, group: Group | None, news: Any) -> None:
         """Take one message out of the inbox. On the dispatcher's thread, or for a light one on the receiving thread."""
-        if group is None:
+        if callable(news):
+            news()
+        elif group is None:
             self._refresh_engines()
         elif isinstance(news, Report):
             self._hear_report(group, news)

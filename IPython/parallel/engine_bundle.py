@@ -23,7 +23,16 @@ from typing import Any
 import cloudpickle
 
 # In the order in which they can be loaded.
-MODULES = ("namespaces", "shipping", "remote_errors", "journal", "envelope", "shell_door", "engine_runner")
+MODULES = (
+    "namespaces",
+    "shipping",
+    "remote_errors",
+    "journal",
+    "envelope",
+    "shell_door",
+    "call_output",
+    "engine_runner",
+)
 
 # Runs as an expression in any Python: gives the package, loading it first where it is not there yet.
 _LOADER = '''

@@ -1,4 +1,4 @@
-"""Bring engines to what workers forked from this process would see: directory, environment, arguments."""
+"""Bring engines to what workers forked from this process would see: directory, environment, arguments, output."""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass, replace
 from multiprocessing import process
 from typing import TYPE_CHECKING
+
+from .shared_streams import share_streams
 
 if TYPE_CHECKING:
     from ipyparallel import Client
@@ -54,9 +56,13 @@ class EngineMirror:
         self._client = client
         # An engine inherits all but the key, which each process makes for itself.
         self._sent = replace(_state(), authkey=b"")
+        self._have_streams = False
 
     def update(self) -> None:
         """Hand on what has changed since the last time; usually little, and usually nothing."""
+        if not self._have_streams:
+            self._have_streams = True
+            share_streams(self._client, PATIENCE)
         now, before = _state(), self._sent
         if now == before:
             return

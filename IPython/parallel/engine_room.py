@@ -83,11 +83,14 @@ class EngineRoom:
         *,
         name: str,
         label: str | None = None,
+        retries: int = 0,
     ) -> TaskResult:
         """Submit one call. Any thread; never blocks."""
         result, error = self._make(function, args, kwargs, name, label)
         self._register(view, (result,))
         if error is None:
+            if retries:
+                result._task.retries = retries  # type: ignore[union-attr]
             self._put(line, ((result._task,),), (result,))
         else:
             result.fail(error)
@@ -103,12 +106,15 @@ class EngineRoom:
         *,
         label: str | None,
         unit: int,
+        retries: int = 0,
     ) -> list[TaskResult]:
         """Submit calls of a map, `unit` of them travelling together. Any thread; never blocks."""
         made = [self._make(function, args, {}, parent._fname, label, parent) for args in calls]
         results = [result for result, _ in made]
         self._register(view, results)
         tasks = [result._task for result in results if result._task is not None]
+        for task in tasks if retries else ():
+            task.retries = retries
         self._put(line, [tasks[i : i + unit] for i in range(0, len(tasks), unit)], results)
         for result, error in made:
             if error is not None:

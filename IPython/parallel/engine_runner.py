@@ -17,11 +17,11 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
-import io
 import itertools
 import math
 import os
 import pickle
+import signal
 import socket
 import sys
 import threading
@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import journal, namespaces, remote_errors, shell_door, shipping
+from .call_output import Output, receive_descriptors
 
 # Functions kept here; the client resends one that is no longer there.
 FUNCTIONS_KEPT = 512
@@ -44,103 +45,6 @@ _OWN_FRAMES = "<" + __name__.rpartition(".")[0]
 
 # PLAIN: the outcome is the value itself, of a type that needs no pickling of its own.
 OK, PLAIN, ERROR, MISSING = "ok", "plain", "error", "missing"
-
-
-class _Captured(io.TextIOBase):
-    """Stands for ``sys.stdout`` or ``sys.stderr`` while calls run; what is written belongs to the call that runs."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.texts: list[str] = []
-
-    def write(self, text: str) -> int:
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self.texts.append(text)
-        return len(text)
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._stream.fileno()  # type: ignore[no-any-return]
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return getattr(self._stream, "encoding", None) or "utf-8"
-
-    @property
-    def errors(self) -> str:  # type: ignore[override]
-        return getattr(self._stream, "errors", None) or "strict"
-
-    @property
-    def buffer(self) -> Any:
-        return _CapturedBytes(self)
-
-    def take(self) -> str:
-        texts, self.texts = self.texts, []
-        return "".join(texts)
-
-
-class _CapturedBytes(io.RawIOBase):
-    """``sys.stdout.buffer`` of a captured stream."""
-
-    def __init__(self, text: _Captured) -> None:
-        self._text = text
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._text.write(bytes(data).decode(self._text.encoding, "replace"))
-        return len(data)
-
-
-class Output:
-    """What the running call prints and displays.
-
-    Parameters
-    ----------
-    display_publisher : object or None
-        IPython's, whose hooks let displayed outputs be kept with the call instead of being sent away.
-    """
-
-    def __init__(self, display_publisher: Any = None) -> None:
-        self._publisher = display_publisher
-        self._displayed: list[dict[str, Any]] = []
-
-    @contextlib.contextmanager
-    def capture(self) -> Iterator[None]:
-        """Take over the standard streams for a group. Threads that outlive a call write to the call then running."""
-        before = sys.stdout, sys.stderr
-        self._out, self._err = _Captured(before[0]), _Captured(before[1])
-        sys.stdout, sys.stderr = self._out, self._err
-        hooked = hasattr(self._publisher, "register_hook")
-        if hooked:
-            self._publisher.register_hook(self._keep_display)
-        try:
-            yield
-        finally:
-            if hooked:
-                self._publisher.unregister_hook(self._keep_display)
-            # Whoever replaced the streams on purpose (a logging set-up, say) keeps the replacement.
-            if sys.stdout is self._out:
-                sys.stdout = before[0]
-            if sys.stderr is self._err:
-                sys.stderr = before[1]
-
-    def _keep_display(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        if message["header"]["msg_type"] != "display_data":
-            return message
-        self._displayed.append(message["content"])
-        return None
-
-    def take(self) -> tuple[str, str, list[dict[str, Any]]] | None:
-        """What was written since the last time, None for nothing, as for most calls."""
-        if not (self._out.texts or self._err.texts or self._displayed):
-            return None
-        displayed, self._displayed = self._displayed, []
-        return self._out.take(), self._err.take(), displayed
 
 
 class Group:
@@ -245,10 +149,11 @@ class Runner:
         self._publish = publish
         self._user_ns = user_ns
         self._hidden = hidden
-        self._output = output
+        self.output = output
         self._functions: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
         self._set_up: dict[str, dict[str, Any] | None] = {}
         self._epochs: dict[str, int] = {}
+        self._in_call = False
         self._numbers: dict[str, int] = {}  # of the last group of each client
         self._watchdog: _Watchdog | None = None
         self._mapped: tuple[bytes, Any] | None = None
@@ -271,9 +176,26 @@ class Runner:
             group.give_back()
             return group.report(self._epochs[client])
         self._numbers[client] = header["number"]
-        with self._watch(group, header["seconds"]), self._output.capture(), outside_event_loop():
+        with self._watch(group, header["seconds"]), self.output.capture(), outside_event_loop(), self._interruptible():
             self._run(group)
         return group.report(self._epochs[client])
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C raise in the call that runs, and nowhere else: between two calls it would lose the others."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _interrupt(self, signum: int, frame: Any) -> None:
+        if self._in_call:
+            self._in_call = False
+            raise KeyboardInterrupt
 
     def _watch(self, group: Group, seconds: float) -> contextlib.AbstractContextManager[None]:
         # A fork in a call leaves no thread in the child; the child has no group to watch either.
@@ -346,14 +268,17 @@ class Runner:
             elif key is not None and (group.header["space"], key) not in self._functions:
                 status, data = MISSING, b""
             else:
+                self._in_call = True
                 value = self._call(group, key, payload)
+                self._in_call = False
                 status, data = (PLAIN, value) if shipping.is_plain(value) else (OK, shipping.dumps(value))
         except BaseException as error:
+            self._in_call = False
             status, data = ERROR, pickle.dumps(self._pack(error, name))
         if status is not PLAIN and len(data) > INLINE:
             group.large.append(data)
             data = len(group.large)
-        return serial, status, data, started, max(started, time.time()), self._output.take()
+        return serial, status, data, started, max(started, time.time()), self.output.take()
 
     def _call(self, group: Group, key: bytes | None, payload: Any) -> Any:
         """The value of a call; its payload is its plain arguments, a pickle, or the number of a frame."""
@@ -505,6 +430,11 @@ def runner() -> Runner:
 def open_door(client: str) -> journal.Address | None:
     """Called with the bundle, before a client's first group: from now on groups come the short way (`shell_door`)."""
     return runner().introduce(client)
+
+
+def take_streams(path: str, patience: float) -> None:
+    """Let calls write to the standard output and error of the process that gives them away at `path`."""
+    runner().output.lend(receive_descriptors(path, patience))
 
 
 def _engine_runner() -> Runner:

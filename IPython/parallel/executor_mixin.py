@@ -1,7 +1,7 @@
 """ipyparallel's views as the executors of PEP 3148: what the patch puts on them.
 
 A load-balanced view's calls go through the client's buffer and travel in groups (`dispatcher`). Calls of other views,
-and of views with a flag that is about one message (`after`, `follow`, `targets`, `timeout`, `retries`, `track`), are
+and of views with a flag that is the scheduler's affair (`after`, `follow`, `targets`, `timeout`, `track`), are
 messages of their own, on ipyparallel's own path.
 """
 
@@ -123,7 +123,9 @@ def submit(self: View, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
     if line is None:
         held = submit_held(self, fn, args, kwargs)
         return _submit_alone(self, fn, args, kwargs) if held is None else held
-    return room_of(self.client).submit(self, line, fn, args, kwargs, name=getname(fn), label=self.label)
+    return room_of(self.client).submit(
+        self, line, fn, args, kwargs, name=getname(fn), label=self.label, retries=state.retries
+    )
 
 
 def _submit_alone(view: View, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncResult:
@@ -220,10 +222,11 @@ def _submit_all(
     """Submit the calls of a map in portions; if the input raises, what has not started is cancelled."""
     room = room_of(view.client)
     label = view.label if label is None else label
+    retries = state_of(view).retries
     tasks: list[TaskResult] = []
     try:
         for portion in _portions(calls, unit):
-            tasks += room.submit_all(view, line, f, portion, result, label=label, unit=unit)
+            tasks += room.submit_all(view, line, f, portion, result, label=label, unit=unit, retries=retries)
     except BaseException:
         for task in tasks:
             task.cancel()

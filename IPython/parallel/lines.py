@@ -38,6 +38,12 @@ class Task:
         self.retries = 0  # how often it may run again if lost with its engine
         self.counted = False  # among those outstanding in its line
 
+    @property
+    def alone(self) -> bool:
+        """Whether it needs its own message: a label is what the Hub knows a call by; what a call lost with its engine
+        took along, a call that may run again must not have begun."""
+        return self.label is not None or self.retries > 0
+
     def retry(self) -> bool:
         """Whether a task that was lost with its engine is to run again."""
         self.retries -= 1
@@ -82,6 +88,7 @@ class Line:
         self.engines: set[str] = set()
         self.outstanding = 0
         self.closed = False
+        self.cancels = False  # what comes back to this line does not wait again
 
     def __repr__(self) -> str:
         return f"<Line: {self.outstanding} outstanding>"

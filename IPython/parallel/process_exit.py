@@ -4,6 +4,7 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 
@@ -27,6 +28,17 @@ def _finish_all() -> None:
         dispatcher.finish()
     callbacks.drain()
 
+
+def _in_forked_child() -> None:
+    """The threads that would do the work are the parent's, as is the work."""
+    for dispatcher in list(_dispatchers):
+        dispatcher.leave_to_parent()
+    _dispatchers.clear()
+    callbacks.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_child)
 
 # Where the standard library's pools wait, too: after the main thread is done, while other threads still run.
 threading._register_atexit(_finish_all)  # type: ignore[attr-defined]

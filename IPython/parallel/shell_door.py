@@ -5,7 +5,7 @@ Travels to the engine by value: standard library only; the kernel is the engine'
 Around each message on its shell channel ipykernel publishes two status messages, flushes streams, writes log lines
 and goes through several tasks of its event loop: about three milliseconds, whatever the message is. A group needs
 none of that. The door stands before the kernel's own handler: it takes the groups, as the kernel would take them
-(only if signed, in their turn, an abort heeded, Ctrl-C raising in the call), and hands on everything else unread.
+(only if signed, in their turn, an abort heeded), and hands on everything else unread.
 """
 
 # Copyright (c) IPython Development Team.
@@ -13,9 +13,8 @@ none of that. The door stands before the kernel's own handler: it takes the grou
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from . import envelope
@@ -145,18 +144,9 @@ class Door:
     def _run(self, frames: list[Any]) -> tuple[dict[str, Any], list[bytes]]:
         """The reply's content and buffers."""
         try:
-            with self._interruptible():
-                return {"status": "ok"}, self._run_group(frames)
-        except BaseException as error:  # of ours, or Ctrl-C between two calls
+            return {"status": "ok"}, self._run_group(frames)
+        except BaseException as error:  # of ours: what calls raise is their outcome
             return {"status": "error", "ename": type(error).__name__, "evalue": str(error), "traceback": []}, []
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        self._kernel.pre_handler_hook()
-        try:
-            yield
-        finally:
-            self._kernel.post_handler_hook()
 
     def _answer(
         self, idents: list[bytes], group: envelope.Envelope, content: dict[str, Any], started: str, buffers: list[bytes]

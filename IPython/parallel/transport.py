@@ -31,6 +31,7 @@ from .wire import PLAIN, Begun, EngineLeft, Lost, Outcome, Report
 INLINE = 64 * 1024
 
 _revoke = load().journal.revoke
+_removing = threading.Lock()
 _Hear = Callable[["Report | Lost"], None]
 
 
@@ -107,14 +108,7 @@ class Transport:
 
     def _prepare(self, client: Client, letter: _Letter, preparing: _Preparing) -> None:
         """Send the code, and the caller's import path."""
-        message = client.send_apply_request(
-            client._mux_stream,
-            _engine_function("open_door"),
-            [letter.client],
-            metadata={"label": None},
-            ident=six.ensure_binary(letter.engine),
-        )
-        self._leave_out_of_history(client, message.msg_id)
+        message = call_on_engine(client, letter.engine, "open_door", letter.client)
         message.add_done_callback(lambda future: self._hear_prepared(letter.engine, preparing, future.result()))
 
     def _hear_prepared(self, engine: str, preparing: _Preparing, answer: Any) -> None:
@@ -151,15 +145,6 @@ class Transport:
     def died(self, engine: str | None, call: str) -> Exception:
         return EngineDied(self.engine_ids.get(engine or "", "?"), call)
 
-    def _leave_out_of_history(self, client: Client, msg_id: str) -> None:
-        """The history is of calls, which are in it by their own ids (`engine_room`); groups are our own affair."""
-        history = client.history
-        with self._lock:  # others only append: below the end, nothing moves
-            for index in range(len(history) - 1, -1, -1):
-                if history[index] == msg_id:
-                    del history[index]
-                    return
-
     def _open_client(self) -> Client:
         client = self._client()
         if client is None or client._closed:
@@ -185,11 +170,29 @@ def _news(content: dict[str, Any], frames: Sequence[Any], final: bool) -> Report
         return Lost(lambda call: unreadable)
 
 
-def _engine_function(name: str) -> serialize.PrePickled:
-    """An engine's function as ipyparallel's serialization takes it: pickled by us, not taken apart by it."""
+def call_on_engine(client: Client, engine: str, function: str, *args: Any) -> Any:
+    """Call a function of `engine_runner` on an engine that may not have the code yet; the future of its answer.
+
+    The answer of a call that fails is the exception. An ordinary apply message; any thread, never blocks.
+    """
+    # Taken by ipyparallel's serialization as it is: pickled by us.
     prepickled: serialize.PrePickled = serialize.PrePickled.__new__(serialize.PrePickled)
-    prepickled.buffers = [pickle.dumps(EngineFunction(name, bundled=True))]
-    return prepickled
+    prepickled.buffers = [pickle.dumps(EngineFunction(function, bundled=True))]
+    message = client.send_apply_request(
+        client._mux_stream, prepickled, list(args), metadata={"label": None}, ident=six.ensure_binary(engine)
+    )
+    _leave_out_of_history(client, message.msg_id)
+    return message
+
+
+def _leave_out_of_history(client: Client, msg_id: str) -> None:
+    """The history is of the user's calls (`engine_room`); what we say to engines is our own affair."""
+    history = client.history
+    with _removing:  # others only append: below the end, nothing moves
+        for index in range(len(history) - 1, -1, -1):
+            if history[index] == msg_id:
+                del history[index]
+                return
 
 
 def frames_of(group: Group) -> list[Any]:

@@ -17,8 +17,8 @@ from .call_pickling import CLIENT
 from .dispatcher import Line
 from .errors import EngineDied
 
-# Flags of a load-balanced view that are about one message: its calls can't travel in groups then.
-_OWN_MESSAGE_FLAGS = ("after", "follow", "targets", "timeout", "retries", "track")
+# Flags of a load-balanced view that are about one message, and the scheduler's affair.
+_OWN_MESSAGE_FLAGS = ("after", "follow", "targets", "timeout", "track")
 
 
 class ViewState:
@@ -37,6 +37,7 @@ class ViewState:
         self._lock = threading.Lock()
         self._line: Line | None = None  # where calls wait, as long as no flag changes
         self._observing = False
+        self.retries = 0  # of calls in that line
         self.closed = False
 
     def line(self, view: View) -> Line | None:
@@ -58,10 +59,11 @@ class ViewState:
     def _balanced_line(self, view: LoadBalancedView) -> Line | None:
         if not self._observing:
             # First, so that no change is missed. Asking six traits at every call would cost as much as all else.
-            view.observe(self._forget_line, names=list(_OWN_MESSAGE_FLAGS))
+            view.observe(self._forget_line, names=[*_OWN_MESSAGE_FLAGS, "retries"])
             self._observing = True
         if any(getattr(view, flag) for flag in _OWN_MESSAGE_FLAGS):
             return None
+        self.retries = view.retries
         self._line = self.balanced
         return self._line
 

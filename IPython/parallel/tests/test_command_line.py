@@ -101,6 +101,10 @@ def test_output_and_status_are_those_of_plain_python(arguments: list[str], share
     assert python(*arguments, via=shared, input="some input")[:2] == expected[:2]
 
 
+def test_what_is_written_past_the_streams_of_our_own_engines(private_tmp: Path) -> None:
+    assert python("past_the_streams.py", via=("--quiet", "-n", "1")) == python("past_the_streams.py")
+
+
 def test_errors_of_calls_keep_type_text_and_arguments(shared: tuple[str, ...]) -> None:
     out, status, err = python("errors.py")
     our_out, our_status, our_err = python("errors.py", via=shared)
