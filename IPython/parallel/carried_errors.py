@@ -19,7 +19,7 @@ from typing import Any
 from ipyparallel import AsyncResult, Client
 from ipyparallel.client.remotefunction import getname
 from ipyparallel.error import CompositeError, RemoteError
-from ipyparallel.serialize import serialize_object
+from ipyparallel.serialize import can, serialize_object
 
 from .call_pickling import CLIENT, dumps, pickle_function
 from .engine_bundle import EngineFunction, load
@@ -65,8 +65,24 @@ def carrying_errors(function: Any) -> Any:
     """`function`, as ipyparallel sends it, but with errors that come home; whatever else as it is."""
     if isinstance(function, _Sent) or not (callable(function) or hasattr(function, "buffers")):
         return function
-    buffers = [bytes(part) for part in serialize_object(function)]
-    return _Sent(getname(function), "carrying_errors", (buffers, _with_callers_names(function)))
+    return _Sent(getname(function), "carrying_errors", _loadable_there(function))
+
+
+def _loadable_there(function: Any) -> tuple[list[bytes] | None, bytes | None]:
+    """`function` as ipyparallel sends it, and with what it needs of its caller; one of them may be missing.
+
+    An object with the caller's code inside, as joblib wraps the user's function, is one that engines cannot load from
+    what ipyparallel sends: plain pickle names that code, in a ``__main__`` which is another there.
+    """
+    try:
+        buffers = [bytes(part) for part in serialize_object(function)]
+    except Exception:
+        if can(function) is not function:
+            raise
+        return None, dumps(function)
+    if can(function) is function and b"__main__" in buffers[0]:
+        return None, dumps(function)
+    return buffers, _with_callers_names(function)
 
 
 def _with_callers_names(function: Any) -> bytes | None:

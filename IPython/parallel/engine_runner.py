@@ -324,13 +324,17 @@ class Runner:
     def run_stock(self, name: str, space: str, function: tuple[Any, Any], args: Any, kwargs: Any) -> Any:
         """Run a function as ipyparallel's own ``apply`` does: its globals are the user's namespace.
 
-        A function that needs names which only its caller has gets those with it instead.
+        A function that needs names which only its caller has gets those with it instead; so does an object with the
+        caller's code inside.
         """
 
         def call() -> Any:
             from ipyparallel.serialize import deserialize_object
 
             buffers, with_callers_names = function
+            if buffers is None:
+                self._enter(space)
+                return _Packed(shipping.dumps(pickle.loads(with_callers_names)(*args, **kwargs)))
             loaded, _ = deserialize_object(buffers, self._user_ns)
             if with_callers_names is not None and self._lacks_names(loaded):
                 self._enter(space)

@@ -1,0 +1,65 @@
+"""`apply` of objects with the caller's code inside, as libraries wrap the functions of their users."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import ipyparallel
+import pytest
+from ipyparallel import interactive
+
+import IPython.parallel  # noqa: F401 (its import is what is tested)
+from IPython.parallel.tests.test_contract_views import ByValue
+
+
+class Wrapper:
+    """Importable by engines; what it wraps may not be."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+@pytest.fixture(params=["balanced", "one engine"])
+def view(request: pytest.FixtureRequest, client: ipyparallel.Client) -> Any:
+    return client.load_balanced_view() if request.param == "balanced" else client[client.ids[0]]
+
+
+class TestAppliedObjects(ByValue):
+    def test_function_of_main_inside(self, view: Any, calls: Any) -> None:
+        assert view.apply_sync(Wrapper(calls.add), 1, 2) == 3
+
+    def test_instance_of_a_class_of_main(self, view: Any, calls: Any) -> None:
+        assert view.apply_sync(calls.Point(1, 2).scaled, 3) == calls.Point(3, 6)
+
+    def test_closure_inside(self, view: Any) -> None:
+        offset = 10
+        assert view.apply_sync(Wrapper(lambda x: x + offset), 1) == 11
+
+    def test_result_of_a_class_of_main_is_of_the_callers_class(self, view: Any, calls: Any) -> None:
+        assert type(view.apply_sync(Wrapper(calls.Point), 1, 2)) is calls.Point
+
+    def test_error_of_a_class_of_main(self, view: Any, calls: Any) -> None:
+        with pytest.raises(calls.CustomError) as caught:
+            view.apply_sync(Wrapper(functools.partial(calls.raise_error, calls.CustomError("broken", 3))))
+        assert caught.value.code == 3
+
+    def test_importable_objects_go_as_ever(self, view: Any) -> None:
+        assert view.apply_sync(Wrapper(pow), 2, 5) == 32
+
+    def test_the_users_names_are_seen_from_inside(self, view: Any, client: ipyparallel.Client) -> None:
+        client[:].push({"pushed_offset": 5}, block=True)
+        try:
+            assert view.apply_sync(Wrapper(interactive(lambda x: x + pushed_offset)), 1) == 6  # noqa: F821
+        finally:
+            client[:].execute("del pushed_offset", block=True)
+
+    def test_what_cannot_be_pickled_either_way(self, view: Any, calls: Any) -> None:
+        with pytest.raises(calls.CustomError, match="no pickling"):
+            view.apply_sync(Wrapper(calls.ErrorAtPickle()), 1)
