@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult, BroadcastVi
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.error import CompositeError
 
-from . import carried_errors, client_mixin, executor_mixin, future_mixin, held_calls, map_mixin, originals
+from . import carried_errors, client_mixin, executor_mixin, future_mixin, held_calls, map_mixin, originals, pool_mixin
 from .map_iteration import MapIteration
 from .originals import original_of
 from .result_shim import ResultAccess
@@ -66,15 +65,17 @@ def _balanced_apply(original: Callable[..., Any]) -> Callable[..., Any]:
     return held_calls.wrap_balanced_apply(carried_errors.wrap_really_apply(original))
 
 
-_BASES = "so that isinstance(view, concurrent.futures.Executor) holds, as dask, adaptive and others ask"
+_BASES = "isinstance(view, ...) holds for concurrent.futures.Executor, as dask asks, and ViewExecutor, as adaptive asks"
 
 PATCHES: tuple[Patch, ...] = (
-    Patch(View, "__bases__", (*View.__bases__, Executor), _BASES),
+    Patch(View, "__bases__", (*View.__bases__, pool_mixin.ViewIsItsExecutor), _BASES),
     _row(View, "submit", executor_mixin.submit, "PEP 3148: schedule a call"),
     _row(View, "__enter__", executor_mixin.enter, "PEP 3148: executors are context managers"),
     _row(View, "__exit__", executor_mixin.exit_, "PEP 3148: leaving the block waits; engines keep running"),
     _row(View, "__bool__", executor_mixin.is_true, "`executor or other` keeps a view that has no engines yet"),
     _row(View, "_max_workers", property(executor_mixin.max_workers), "what dask and others divide work by"),
+    _row(View, "size", property(pool_mixin.size), "as pools have it: dynesty divides work by it"),
+    _row(View, "starmap", pool_mixin.starmap, "as pools have it: pymoo maps with it"),
     _wrapping(View, "shutdown", executor_mixin.wrap_shutdown, "PEP 3148's meaning beside ipyparallel's"),
     _row(LoadBalancedView, "map", executor_mixin.map_balanced, "timeout, chunksize, buffersize; grouped calls"),
     _wrapping(DirectView, "map", executor_mixin.wrap_direct_map, "timeout, buffersize, zip; errors in place"),
@@ -85,6 +86,8 @@ PATCHES: tuple[Patch, ...] = (
     _row(ViewExecutor, "submit", executor_mixin.executor_submit, "hands on to the view"),
     _row(ViewExecutor, "map", executor_mixin.executor_map, "hands on to the view"),
     _row(ViewExecutor, "shutdown", executor_mixin.executor_shutdown, "hands on to the view"),
+    _row(ViewExecutor, "size", property(pool_mixin.size), "as pools have it: dynesty divides work by it"),
+    _row(ViewExecutor, "starmap", pool_mixin.starmap, "as pools have it: pymoo maps with it"),
     _row(ViewExecutor, "_max_workers", executor_mixin.MaxWorkersOfView(), "live, as the view's"),
     _row(AsyncResult, "result", ResultAccess(), "callable as in PEP 3148, and the value as in IPython.parallel"),
     _row(AsyncResult, "cancel", future_mixin.cancel, "PEP 3148: True only if the call will never run"),
