@@ -20,12 +20,15 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ipyparallel import Client
+from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.serialize import Reference
 
 from . import engine_bundle
 
 _ABSENT = object()
 _SELF = object()
+_CONNECTED = (Client, View, ViewExecutor)
 _shipping = engine_bundle.load().shipping
 _namespaces = engine_bundle.load().namespaces
 
@@ -128,6 +131,10 @@ class CallPickler(_shipping.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is Reference:
             return engine_bundle.load().engine_runner.resolve, (obj.name,)
+        owner = obj.__self__ if type(obj) is types.MethodType else obj
+        if isinstance(owner, _CONNECTED):
+            # Libraries keep the map they were given beside the function that they map: lmfit sends both.
+            return _shipping.Unavailable, (type(owner).__name__, "its connection belongs to the caller's process")
         return super().reducer_override(obj)
 
     def home(self, obj: Any) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""`apply` of objects with the caller's code inside, as libraries wrap the functions of their users."""
+"""Objects with the caller's code inside, or a view, as libraries make them of what their users give them."""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
@@ -13,6 +13,7 @@ import pytest
 from ipyparallel import interactive
 
 import IPython.parallel  # noqa: F401 (its import is what is tested)
+from IPython.parallel.tests.contracts.harness import PATIENCE
 from IPython.parallel.tests.test_contract_views import ByValue
 
 
@@ -63,3 +64,37 @@ class TestAppliedObjects(ByValue):
     def test_what_cannot_be_pickled_either_way(self, view: Any, calls: Any) -> None:
         with pytest.raises(calls.CustomError, match="no pickling"):
             view.apply_sync(Wrapper(calls.ErrorAtPickle()), 1)
+
+
+class Keeper:
+    """Keeps what it was given to map with beside the function that is mapped."""
+
+    def __init__(self, **kept: Any) -> None:
+        self.kept = kept
+
+    def double(self, x: int) -> int:
+        return 2 * x
+
+    def use(self, name: str) -> Any:
+        return self.kept[name](abs, [1])
+
+
+class TestConnectionsInside:
+    """A view or client inside what is sent harms nobody who does not use it there."""
+
+    @pytest.fixture
+    def keeper(self, client: ipyparallel.Client, view: Any) -> Keeper:
+        return Keeper(client=client, view=view, map=view.map, executor=view.executor, submit=view.executor.submit)
+
+    def test_unused(self, view: Any, keeper: Keeper) -> None:
+        assert view.submit(keeper.double, 4).result(PATIENCE) == 8
+        assert list(view.map(keeper.double, [1, 2])) == [2, 4]
+
+    @pytest.mark.parametrize("name", ["client", "view", "map", "executor", "submit"])
+    def test_used(self, view: Any, keeper: Keeper, name: str) -> None:
+        with pytest.raises(RuntimeError, match="its connection belongs to the caller's process"):
+            view.submit(keeper.use, name).result(PATIENCE)
+
+    def test_as_a_global(self, view: Any) -> None:
+        with pytest.raises(RuntimeError, match="belongs to the caller's process"):
+            view.submit(lambda: view.map(abs, [1])).result(PATIENCE)
