@@ -29,6 +29,7 @@ from .errors import ExecutorShutdown
 from .held_calls import submit_held
 from .map_result import MapResult
 from .originals import original_of
+from .pool_mixin import only_guards_the_terminal
 from .task_result import TaskResult
 from .view_state import ViewState, line_for, state_of
 
@@ -72,7 +73,7 @@ def configure_pool(
     if max_workers is not None and max_workers <= 0:
         raise ValueError("max_workers must be greater than 0")
     setup = None
-    if initializer is not None:
+    if initializer is not None and not only_guards_the_terminal(initializer):
         setup = uuid.uuid4().hex, call_pickling.dumps((initializer, initargs))
     # A pool's functions share no globals with other pools', as if its workers had just been started.
     space = uuid.uuid4().hex

@@ -4,6 +4,7 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -64,6 +65,19 @@ def starmap(
     .. versionadded:: 1.0
     """
     return self.map(_of_one_tuple(fn), iterable, **options)
+
+
+def only_guards_the_terminal(initializer: Callable[..., object]) -> bool:
+    """Whether an initializer is tqdm's, which hands workers the lock of the terminal that they would share.
+
+    ``tqdm.contrib.concurrent`` gives it to every pool. Engines do not write to the terminal, and the lock, one of
+    multiprocessing's, can only be inherited.
+    """
+    tqdm = sys.modules.get("tqdm.std")
+    if tqdm is None or getattr(initializer, "__name__", "") != "set_lock":
+        return False
+    owner = getattr(initializer, "__self__", None)
+    return isinstance(owner, type) and issubclass(owner, tqdm.tqdm)
 
 
 def _of_one_tuple(fn: Callable[..., Any]) -> Callable[[Iterable[Any]], Any]:

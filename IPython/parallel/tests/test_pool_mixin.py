@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -12,9 +13,13 @@ from typing import Any
 
 import ipyparallel
 import pytest
+import tqdm.auto
+import tqdm.std
 from ipyparallel.client.view import ViewExecutor
 
 import IPython.parallel  # noqa: F401 (its import is what makes views executors)
+from IPython.parallel.executor_mixin import configure_pool
+from IPython.parallel.pool_mixin import only_guards_the_terminal
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate
 
@@ -107,3 +112,19 @@ class TestStarmap:
         executor.shutdown()
         with pytest.raises(RuntimeError, match="after shutdown"):
             executor.starmap(calls.add, [(1, 2)])
+
+
+class TestTerminalLock:
+    def test_is_tqdms(self) -> None:
+        assert only_guards_the_terminal(tqdm.std.tqdm.set_lock)
+        assert only_guards_the_terminal(tqdm.auto.tqdm.set_lock)
+
+    @pytest.mark.parametrize("initializer", [calls.add, print, tqdm.std.tqdm.get_lock, Gate.open, dict().update])
+    def test_is_nobody_elses(self, initializer: Callable[..., object]) -> None:
+        assert not only_guards_the_terminal(initializer)
+
+    def test_is_not_needed_on_engines(self, client: ipyparallel.Client) -> None:
+        view = client.load_balanced_view()
+        lock = multiprocessing.get_context("fork").RLock()  # cannot be sent
+        configure_pool(view, initializer=tqdm.std.tqdm.set_lock, initargs=(lock,))
+        assert view.submit(calls.add, 1, 2).result(PATIENCE) == 3
