@@ -4,6 +4,8 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +75,15 @@ def client(cluster: LocalCluster) -> Iterator[Client]:
 def connection_file(cluster: LocalCluster, client: Client) -> Path:
     """With this file, another process connects to the shared cluster."""
     return cluster.connection_file
+
+
+@pytest.fixture
+def profile(cluster: LocalCluster, client: Client, tmp_path: Path) -> dict[str, str]:
+    """An environment in which the default profile is that of the tests' cluster, which `client` has started."""
+    security = tmp_path / "ipython" / "profile_default" / "security"
+    security.mkdir(parents=True)
+    shutil.copy(cluster.connection_file, security / "ipcontroller-client.json")
+    return os.environ | {"IPYTHONDIR": str(tmp_path / "ipython")}
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -18,9 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from ipyparallel import Client
 
-from IPython.parallel.local_cluster import LocalCluster
 from IPython.parallel.tests.source_tree import find_source_tree
 
 PYTHON_BLOCK = re.compile(r"^( *)\.\. code-block:: python\n(?:\1   :.*\n)*\n((?:\1   .*\n|\s*\n)+)", re.MULTILINE)
@@ -29,15 +26,6 @@ PYTHON_BLOCK = re.compile(r"^( *)\.\. code-block:: python\n(?:\1   :.*\n)*\n((?:
 @pytest.fixture(scope="module")
 def source() -> Path:
     return find_source_tree()
-
-
-@pytest.fixture
-def profile(cluster: LocalCluster, client: Client, tmp_path: Path) -> dict[str, str]:
-    """An environment in which the default profile is that of the tests' cluster, which `client` has started."""
-    security = tmp_path / "ipython" / "profile_default" / "security"
-    security.mkdir(parents=True)
-    shutil.copy(cluster.connection_file, security / "ipcontroller-client.json")
-    return os.environ | {"IPYTHONDIR": str(tmp_path / "ipython")}
 
 
 def examples(page: Path) -> list[str]:
