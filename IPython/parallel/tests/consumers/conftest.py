@@ -66,7 +66,7 @@ def run_example(profile: dict[str, str], tmp_path: Path) -> Callable[..., str]:
 
 def run_program(*arguments: str, cwd: Path, environment: dict[str, str]) -> str:
     command = [sys.executable, *arguments]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -11,7 +11,7 @@ import pytest
 from IPython.parallel.tests.consumers import needed
 
 needed("virtualizarr")
-needed("arro3.core")
+pytest.importorskip("arro3.core", reason="needs arro3-core, for obstore: pip install '.[test-consumers]'")
 
 # Reading needs many packages, and imports them for seconds.
 pytestmark = pytest.mark.timeout(120)
