@@ -49,10 +49,6 @@ def test_errors_keep_their_type(executor: Any) -> None:
     assert caught.value.code == 3
 
 
-def test_dask_has_as_many_calls_under_way_as_there_are_engines(executor: Any) -> None:
-    assert executor._max_workers == executor.size
-
-
 def test_bag(executor: Any) -> None:
     bag = needed("dask.bag")
     assert bag.range(10, npartitions=4).map(lambda n: n * n).sum().compute(scheduler=executor) == 285
