@@ -316,7 +316,10 @@ class Runner:
         def call() -> Any:
             if self._mapped is None or self._mapped[0] != payload:
                 self._mapped = payload, pickle.loads(payload)
-            return self._mapped[1](*pickle.loads(args))
+            value = self._mapped[1](*pickle.loads(args))
+            # Arrays go as they are: ipyparallel sends their data without a copy.
+            as_it_is = type(value) in shipping.PLAIN or type(value).__module__ == "numpy"
+            return value if as_it_is else _Packed(shipping.dumps(value))
 
         succeeded, result = self._attempt(name, call)
         return result if succeeded else MapError(result[1])

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import ipyparallel
+import numpy
 import pytest
 from ipyparallel import interactive
 
@@ -98,3 +100,24 @@ class TestConnectionsInside:
     def test_as_a_global(self, view: Any) -> None:
         with pytest.raises(RuntimeError, match="belongs to the caller's process"):
             view.submit(lambda: view.map(abs, [1])).result(PATIENCE)
+
+
+class TestMappedOverSeveralEngines(ByValue):
+    """Each engine's part of a map is one message, whose results are pickled as those of other calls are."""
+
+    @pytest.fixture(params=["direct", "broadcast"])
+    def several(self, request: pytest.FixtureRequest, client: ipyparallel.Client) -> Any:
+        return client[:] if request.param == "direct" else client.broadcast_view()
+
+    def test_results_of_a_class_of_main(self, several: Any, calls: Any) -> None:
+        assert list(several.map(calls.Point, range(4), range(4))) == [calls.Point(n, n) for n in range(4)]
+
+    def test_a_result_that_cannot_be_pickled_fails_alone(self, several: Any) -> None:
+        results = several.map(lambda n: n if n < 2 else threading.Lock(), range(4))
+        assert (next(results), next(results)) == (0, 1)
+        with pytest.raises(TypeError):
+            next(results)
+
+    def test_arrays(self, several: Any) -> None:
+        found = list(several.map(numpy.arange, range(4)))
+        assert [array.tolist() for array in found] == [list(range(n)) for n in range(4)]
