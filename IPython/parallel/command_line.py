@@ -20,9 +20,10 @@ from typing import NoReturn
 
 from .cluster_choice import ChosenCluster, ClusterUnavailable, connect, connection_file_of, start_local
 from .engine_mirror import EngineMirror
+from .pool_backing import Backing
 from .run_report import Screen, Tally
 from .script_runner import Command, Module, Program, ProgramNotFound, Script
-from .stdlib_pools import Backing, standing_in
+from .stdlib_pools import DEFAULT_KINDS, KINDS, standing_in
 
 __all__ = ["main"]
 
@@ -35,7 +36,7 @@ CONNECT_TIMEOUT = 5.0
 COUNT_TIMEOUT = 5.0
 
 # Options that are followed by a value: where our own end and the program begins must be known before they are parsed.
-VALUE_OPTIONS = frozenset({"-n", "--profile", "--cluster-id", "--connection-file", "--timeout"})
+VALUE_OPTIONS = frozenset({"-n", "--profile", "--cluster-id", "--connection-file", "--timeout", "--pools"})
 PROGRAMS = {"-c": Command, "-m": Module}
 
 
@@ -92,8 +93,22 @@ def _parser() -> _Parser:
         metavar="S",
         help="seconds a running cluster has to answer (default: %(default)g)",
     )
+    parser.add_argument(
+        "--pools",
+        type=_pool_kinds,
+        default=DEFAULT_KINDS,
+        metavar="KINDS",
+        help=f"which pools to run on the cluster, of {','.join(KINDS)} (default: {','.join(DEFAULT_KINDS)})",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no closing line")
     return parser
+
+
+def _pool_kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(kind.strip() for kind in text.split(","))
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(KINDS)}; join several by commas")
+    return kinds
 
 
 def _split(parser: _Parser, argv: list[str]) -> tuple[list[str], Program]:
@@ -118,7 +133,7 @@ def _split(parser: _Parser, argv: list[str]) -> tuple[list[str], Program]:
 def _prepare(parser: _Parser, options: argparse.Namespace, program: Program) -> _Run:
     try:
         program.check()
-        return _Run(_choose_cluster(parser, options), options.quiet)
+        return _Run(_choose_cluster(parser, options), options.quiet, options.pools)
     except (ProgramNotFound, ClusterUnavailable) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
@@ -144,7 +159,7 @@ def _choose_cluster(parser: _Parser, options: argparse.Namespace) -> ChosenClust
 class _Run:
     """What surrounds the program, from the cluster being there to its being let go."""
 
-    def __init__(self, cluster: ChosenCluster, quiet: bool) -> None:
+    def __init__(self, cluster: ChosenCluster, quiet: bool, pools: tuple[str, ...]) -> None:
         self._owner = os.getpid()
         self._cluster = cluster
         self._quiet = quiet
@@ -163,7 +178,7 @@ class _Run:
         )
         self._undo = ExitStack()
         self._undo.callback(cluster.close)
-        self._undo.enter_context(standing_in(backing))
+        self._undo.enter_context(standing_in(backing, pools))
 
     def abandon(self) -> None:
         """Let the cluster go now: nobody waits for its calls any more."""

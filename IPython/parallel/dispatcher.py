@@ -167,6 +167,17 @@ class Dispatcher:
         with self._idle:
             return self._idle.wait_for(lambda: line.outstanding == 0, timeout)
 
+    def abandon(self, line: Line, error: Callable[[], Exception]) -> None:
+        """Nobody waits any more for the calls of `line`: fail them. Engines may go on with what was sent."""
+        with self._lock:
+            groups = [group for engine in self._engines.values() for group in engine.groups if group.line is line]
+            tasks = [task for group in groups for task in group.take_all()]
+            if line in self._busy_lines:  # given back by an engine, after all that waited was cancelled
+                self._busy_lines.remove(line)
+                tasks += line.take_all()
+        for task in tasks:
+            self._fail(task, error())
+
     def finish(self) -> None:
         """The interpreter is about to exit: take no more work, and wait until what there is has been done."""
         with self._idle:

@@ -1,0 +1,50 @@
+"""Which code is the program's own, and which belongs to the libraries that it uses."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import os
+import site
+import sys
+import sysconfig
+from functools import lru_cache
+from types import FrameType
+
+__all__ = ["is_program"]
+
+# Code that looks a name up on behalf of whoever pickles.
+_PICKLERS = ("pickle", "cloudpickle", "IPython.parallel")
+
+
+def is_program(frame: FrameType) -> bool:
+    """Whether this frame runs code of the program, or code that pickles for it.
+
+    Code of a library lies where Python keeps its standard library or installed packages. The
+    package that the program was started from, with ``-m``, is the program's wherever it lies.
+    """
+    module = str(frame.f_globals.get("__name__"))
+    if module == "__main__" or _is_below(module, _PICKLERS):
+        return True
+    started = str(getattr(sys.modules.get("__main__"), "__package__", None) or "").partition(".")[0]
+    return _is_below(module, (started,)) or not _is_library(frame.f_code.co_filename)
+
+
+def _is_below(module: str, packages: tuple[str, ...]) -> bool:
+    return any(package and f"{module}.".startswith(f"{package}.") for package in packages)
+
+
+@lru_cache(maxsize=None)
+def _is_library(file: str) -> bool:
+    path = os.path.realpath(file)
+    return file.startswith("<frozen ") or any(
+        path.startswith(directory + os.sep) for directory in _directories()
+    )
+
+
+@lru_cache(maxsize=None)
+def _directories() -> tuple[str, ...]:
+    """Where the standard library and installed packages are."""
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    paths += [*site.getsitepackages(), site.getusersitepackages()]
+    return tuple({os.path.realpath(path) for path in paths})
