@@ -10,6 +10,8 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from .engine_room import room_of
 from .executor_mixin import configure_pool
 from .view_state import state_of
@@ -81,6 +83,8 @@ def open_view(
     Exception
         Whatever pickling `initializer` and `initargs` raises.
     """
+    if _is_about_the_terminal(initializer):
+        initializer, initargs = None, ()
     backing.before_pool()
     view = backing.client.load_balanced_view()
     try:
@@ -99,6 +103,14 @@ def open_view(
         )
         raise
     return view
+
+
+def _is_about_the_terminal(initializer: Any) -> bool:
+    """Whether it hands workers the lock of tqdm's bars, as `tqdm.contrib.concurrent` does.
+
+    Engines have no terminal to share with us, and such a lock can only be inherited.
+    """
+    return getattr(initializer, "__func__", None) is tqdm.set_lock.__func__
 
 
 def abandon_running(

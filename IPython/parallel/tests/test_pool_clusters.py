@@ -16,6 +16,8 @@ from typing import Any
 
 import ipyparallel
 import pytest
+from tqdm import tqdm
+from tqdm.contrib.concurrent import process_map
 
 import IPython.parallel
 from IPython.parallel import Pool, ProcessPoolExecutor, pool_clusters
@@ -88,6 +90,12 @@ class TestAsLibrariesUseThem:
             executor.submit = lambda fn, /, *args: submitted.append(args) or submit(fn, *args)  # type: ignore
             assert list(executor.map(abs, [-1, 2], chunksize=5)) == [1, 2]
         assert submitted == [(-1,), (2,)]
+
+    def test_a_factory_of_tqdms(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # It hands workers a lock that only forked children can inherit.
+        monkeypatch.setattr(tqdm, "monitor_interval", 0)  # no thread of its own
+        monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", ProcessPoolExecutor)
+        assert process_map(calls.identity, range(5), max_workers=2, disable=True) == list(range(5))
 
     def test_with_the_context_of_multiprocessing(self) -> None:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
