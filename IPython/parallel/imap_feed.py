@@ -52,6 +52,8 @@ class Feed:
         self._in_order = in_order
         self._changed = threading.Condition()
         self._room: float = ahead
+        # Read on when so many may be outstanding again: a burst travels better than single calls.
+        self._burst = max(1, ahead // 2)
         self._next: deque[Future[Any]] = deque()  # to be handed out: in order, or settled
         self._unsettled = 0  # not in order: those that are in no queue yet
         self._over = False
@@ -79,7 +81,7 @@ class Feed:
             future = self._next.popleft() if self._next else None
         if future is None:
             return self._end()
-        if not wait_for([future], left(deadline)).done:
+        if not future.done() and not wait_for([future], left(deadline)).done:
             with self._changed:
                 self._next.appendleft(future)
             raise TimeoutError
@@ -106,7 +108,8 @@ class Feed:
     def _make_room(self, more: float) -> None:
         with self._changed:
             self._room += more
-            self._changed.notify_all()
+            if self._room >= self._burst:
+                self._changed.notify_all()
 
     def _close(self, error: BaseException | None) -> None:
         with self._changed:
@@ -131,7 +134,8 @@ class Feed:
     def _wait_for_room(self) -> bool:
         """Whether to go on, once another call may be outstanding."""
         with self._changed:
-            self._changed.wait_for(lambda: self._room > 0 or self._over)
+            if self._room < 1:
+                self._changed.wait_for(lambda: self._room >= self._burst or self._over)
             self._room -= 1
             return not self._over
 

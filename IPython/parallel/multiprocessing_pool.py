@@ -35,7 +35,7 @@ _RUN, _CLOSE, _TERMINATE = "RUN", "CLOSE", "TERMINATE"
 
 # How many calls of an imap may be outstanding for each engine. Fewer leave engines of short calls
 # without work; more keep more input and more results in memory.
-AHEAD = 64
+AHEAD = 256
 
 _open_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 # Of pools that were forgotten with work outstanding.
