@@ -18,7 +18,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from .cluster_choice import ChosenCluster, ClusterUnavailable, connect, connection_file_of, start_local
+from .cluster_choice import (
+    ChosenCluster,
+    ClusterUnavailable,
+    connect,
+    connection_file_of,
+    start_local,
+)
 from .engine_mirror import EngineMirror
 from .pool_backing import Backing
 from .run_report import Screen, Tally

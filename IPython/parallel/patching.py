@@ -14,11 +14,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import ipyparallel
-from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult, BroadcastView, Client, DirectView, LoadBalancedView
+from ipyparallel import (
+    AsyncHubResult,
+    AsyncMapResult,
+    AsyncResult,
+    BroadcastView,
+    Client,
+    DirectView,
+    LoadBalancedView,
+)
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.error import CompositeError
 
-from . import carried_errors, client_mixin, executor_mixin, future_mixin, held_calls, map_mixin, originals, pool_mixin
+from . import (
+    carried_errors,
+    client_mixin,
+    executor_mixin,
+    future_mixin,
+    held_calls,
+    map_mixin,
+    originals,
+    pool_mixin,
+)
 from .map_iteration import MapIteration
 from .originals import original_of
 from .result_shim import ResultAccess

@@ -10,8 +10,6 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from .engine_room import room_of
 from .executor_mixin import configure_pool
 from .view_state import state_of
@@ -83,8 +81,6 @@ def open_view(
     Exception
         Whatever pickling `initializer` and `initargs` raises.
     """
-    if _is_about_the_terminal(initializer):
-        initializer, initargs = None, ()
     backing.before_pool()
     view = backing.client.load_balanced_view()
     try:
@@ -103,14 +99,6 @@ def open_view(
         )
         raise
     return view
-
-
-def _is_about_the_terminal(initializer: Any) -> bool:
-    """Whether it hands workers the lock of tqdm's bars, as `tqdm.contrib.concurrent` does.
-
-    Engines have no terminal to share with us, and such a lock can only be inherited.
-    """
-    return getattr(initializer, "__func__", None) is tqdm.set_lock.__func__
 
 
 def abandon_running(

@@ -12,7 +12,10 @@ import pytest
 
 from IPython.parallel import task_result
 from IPython.parallel.errors import EngineDied
-from IPython.parallel.tests.contracts.asyncio_bridge import AsyncioContract, AwaitableContract
+from IPython.parallel.tests.contracts.asyncio_bridge import (
+    AsyncioContract,
+    AwaitableContract,
+)
 from IPython.parallel.tests.contracts.future_states import (
     CallbackContract,
     CancelContract,
@@ -22,8 +25,15 @@ from IPython.parallel.tests.contracts.future_states import (
     WaitingCallbackContract,
 )
 from IPython.parallel.tests.contracts.harness import PATIENCE, shutting_down
-from IPython.parallel.tests.contracts.mapping import ChunkedMapContract, ChunkErrorContract, MapContract
-from IPython.parallel.tests.contracts.shutting_down import SettledAfterShutdownContract, ShutdownContract
+from IPython.parallel.tests.contracts.mapping import (
+    ChunkedMapContract,
+    ChunkErrorContract,
+    MapContract,
+)
+from IPython.parallel.tests.contracts.shutting_down import (
+    SettledAfterShutdownContract,
+    ShutdownContract,
+)
 from IPython.parallel.tests.contracts.submitting import (
     ArgumentsContract,
     CallErrorContract,
@@ -33,7 +43,13 @@ from IPython.parallel.tests.contracts.submitting import (
     RemoteCauseContract,
     SubmitContract,
 )
-from IPython.parallel.tests.fake_cluster import Event, FakeClient, FakeEngine, note, note_and_wait
+from IPython.parallel.tests.fake_cluster import (
+    Event,
+    FakeClient,
+    FakeEngine,
+    note,
+    note_and_wait,
+)
 
 
 class Fake:

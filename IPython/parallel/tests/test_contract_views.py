@@ -19,7 +19,10 @@ import pytest
 import IPython.parallel  # noqa: F401 (its import is what makes views executors)
 from IPython.parallel.executor_mixin import configure_pool
 from IPython.parallel.tests.contracts import calls as importable_calls
-from IPython.parallel.tests.contracts.asyncio_bridge import AsyncioContract, AwaitableContract
+from IPython.parallel.tests.contracts.asyncio_bridge import (
+    AsyncioContract,
+    AwaitableContract,
+)
 from IPython.parallel.tests.contracts.future_states import (
     CallbackContract,
     CancelContract,
@@ -37,8 +40,15 @@ from IPython.parallel.tests.contracts.harness import (
     Trace,
     shutting_down,
 )
-from IPython.parallel.tests.contracts.mapping import ChunkedMapContract, ChunkErrorContract, MapContract
-from IPython.parallel.tests.contracts.shutting_down import SettledAfterShutdownContract, ShutdownContract
+from IPython.parallel.tests.contracts.mapping import (
+    ChunkedMapContract,
+    ChunkErrorContract,
+    MapContract,
+)
+from IPython.parallel.tests.contracts.shutting_down import (
+    SettledAfterShutdownContract,
+    ShutdownContract,
+)
 from IPython.parallel.tests.contracts.submitting import (
     ArgumentsContract,
     CallErrorContract,

@@ -21,8 +21,8 @@ from IPython.parallel.call_pickling import dumps, pickle_call
 from IPython.parallel.callbacks import CallbackQueue
 from IPython.parallel.dispatcher import Dispatcher, Group, Line, Outcome, Task
 from IPython.parallel.errors import EngineDied, ExecutorShutdown
-from IPython.parallel.tests.contracts.harness import PATIENCE, Recorder
 from IPython.parallel.lazy_future import LazyFuture
+from IPython.parallel.tests.contracts.harness import PATIENCE, Recorder
 from IPython.parallel.tests.fake_cluster import (
     Event,
     FakeTransport,

@@ -32,7 +32,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from IPython.parallel import errors, rebuilt_errors, remote_errors
-from IPython.parallel.rebuilt_errors import RemoteTraceback, UnrebuiltError, rebuild_exception
+from IPython.parallel.rebuilt_errors import (
+    RemoteTraceback,
+    UnrebuiltError,
+    rebuild_exception,
+)
 from IPython.parallel.remote_errors import pack_exception
 
 T = TypeVar("T")

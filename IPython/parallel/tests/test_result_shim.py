@@ -39,7 +39,13 @@ from hypothesis.extra import numpy as numpy_strategies
 from IPython.core.formatters import DisplayFormatter
 
 from IPython.parallel import result_shim
-from IPython.parallel.result_shim import FORWARDED, LIMITS, LazyResult, ResultAccess, future_result
+from IPython.parallel.result_shim import (
+    FORWARDED,
+    LIMITS,
+    LazyResult,
+    ResultAccess,
+    future_result,
+)
 
 
 class FakeAsyncResult(Future):

@@ -28,7 +28,12 @@ from ipyparallel.client.remotefunction import getname
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.controller.app import IPController
 from ipyparallel.engine.kernel import IPythonParallelKernel
-from ipyparallel.error import CompositeError, EngineError, RemoteError, collect_exceptions
+from ipyparallel.error import (
+    CompositeError,
+    EngineError,
+    RemoteError,
+    collect_exceptions,
+)
 
 import IPython.parallel  # noqa: F401 (its import is what installs the patches)
 from IPython.parallel import originals

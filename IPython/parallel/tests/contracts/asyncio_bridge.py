@@ -10,7 +10,13 @@ from concurrent.futures import CancelledError, Executor
 
 import pytest
 
-from IPython.parallel.tests.contracts.harness import PATIENCE, Calls, ExecutorContract, Gate, Trace
+from IPython.parallel.tests.contracts.harness import (
+    PATIENCE,
+    Calls,
+    ExecutorContract,
+    Gate,
+    Trace,
+)
 
 MANY = 40
 

@@ -20,7 +20,14 @@ from typing import Any
 
 import pytest
 
-from IPython.parallel.tests.contracts.harness import PATIENCE, Calls, ExecutorContract, Gate, Recorder, Trace
+from IPython.parallel.tests.contracts.harness import (
+    PATIENCE,
+    Calls,
+    ExecutorContract,
+    Gate,
+    Recorder,
+    Trace,
+)
 
 # More than any executor takes out of its queue ahead of time.
 MANY = 40

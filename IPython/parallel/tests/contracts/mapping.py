@@ -10,7 +10,12 @@ from concurrent.futures import Executor
 
 import pytest
 
-from IPython.parallel.tests.contracts.harness import Calls, ExecutorContract, Gate, Trace
+from IPython.parallel.tests.contracts.harness import (
+    Calls,
+    ExecutorContract,
+    Gate,
+    Trace,
+)
 
 MANY = 40
 

@@ -10,7 +10,14 @@ from concurrent.futures import Executor, wait
 
 import pytest
 
-from IPython.parallel.tests.contracts.harness import PATIENCE, Calls, ExecutorContract, Gate, Recorder, Trace
+from IPython.parallel.tests.contracts.harness import (
+    PATIENCE,
+    Calls,
+    ExecutorContract,
+    Gate,
+    Recorder,
+    Trace,
+)
 
 MANY = 40
 REFUSAL = "cannot schedule new futures after shutdown"

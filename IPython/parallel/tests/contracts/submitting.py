@@ -8,7 +8,13 @@ from concurrent.futures import Executor, Future, wait
 
 import pytest
 
-from IPython.parallel.tests.contracts.harness import PATIENCE, Calls, ExecutorContract, Gate, Trace
+from IPython.parallel.tests.contracts.harness import (
+    PATIENCE,
+    Calls,
+    ExecutorContract,
+    Gate,
+    Trace,
+)
 
 
 class SubmitContract(ExecutorContract):
