@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
 from .batch_policy import OVERRUN
 
@@ -13,6 +14,17 @@ if TYPE_CHECKING:
     from .call_pickling import PickledFunction
     from .lines import Line, Task
     from .wire import Begun
+
+
+_travels = itertools.count(1)
+
+
+class Travel(NamedTuple):
+    """What the calls of one group have in common: a number, the engine, and when they left, since the epoch."""
+
+    number: int
+    engine: str
+    left: float
 
 
 class Engine:
@@ -53,6 +65,9 @@ class Group:
         self.calls = tuple(tasks)
         self.label = tasks[0].label
         self.functions = self._unknown(engine, tasks)
+        travel = Travel(next(_travels), engine.name, time.time())
+        for task in tasks:
+            task.future._travel = travel
 
     def sent(self) -> None:
         """Let go of the calls: from now on `pending` keeps those that are not settled, and nobody the others."""

@@ -22,6 +22,7 @@ from .lazy_future import LazyFuture
 if TYPE_CHECKING:
     from .dispatcher import Outcome, Task
     from .engine_room import EngineRoom
+    from .groups import Travel
     from .map_result import MapResult
 
 
@@ -44,6 +45,8 @@ class TaskResult(LazyFuture, BufferedResult):
     _task: Task | None = None
     _outcome: Outcome | None = None
     _engine: str | None = None
+    # Of the group it left with last, for those who want to know where it is and which calls are with it.
+    _travel: Travel | None = None
     _received: float | None = None
     _made_metadata: Metadata | None = None
     _made_child: MessageFuture | None = None
@@ -114,6 +117,7 @@ class TaskResult(LazyFuture, BufferedResult):
             return self.cancelled()
         cancelled = self._room.dispatcher.cancel(task)
         if cancelled:
+            self._received = time.time()
             self._room.forget((self,))
             self._task = None
             self.tell_cancelled()
