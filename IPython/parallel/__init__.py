@@ -11,12 +11,20 @@ if __name__ != "IPython.parallel":
         f"IPython.parallel was imported as {__name__!r}; install it (pip install .) and import IPython.parallel"
     )
 
-import importlib
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ipyparallel import AsyncResult, Client, Cluster, DirectView, LoadBalancedView
 
 from .patching import install, uninstall
+
+if TYPE_CHECKING:
+    from .executor_pools import ProcessPoolExecutor
+    from .multiprocessing_pool import Pool
+    from .timelines import timeline
+
+# What is loaded when it is first asked for (engines and short programs import this package too): name -> module.
+_LAZY = {"Pool": "multiprocessing_pool", "ProcessPoolExecutor": "executor_pools", "timeline": "timelines"}
 
 __all__ = [
     "AsyncResult",
@@ -27,19 +35,16 @@ __all__ = [
     "Pool",
     "ProcessPoolExecutor",
     "install",
+    "timeline",
     "uninstall",
 ]
 __version__ = "0.1.0"
 
-# Pools with a cluster's engines for workers, loaded when first asked for.
-_POOLS = {"Pool": "multiprocessing_pool", "ProcessPoolExecutor": "executor_pools"}
+install()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _POOLS:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    pool = globals()[name] = getattr(importlib.import_module(f".{_POOLS[name]}", __name__), name)
-    return pool
-
-
-install()
+    found = globals()[name] = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    return found

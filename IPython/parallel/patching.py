@@ -33,6 +33,7 @@ from . import (
     future_mixin,
     held_calls,
     map_mixin,
+    notebook_reprs,
     originals,
     pool_mixin,
 )
@@ -100,6 +101,7 @@ PATCHES: tuple[Patch, ...] = (
     _wrapping(DirectView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
     _wrapping(BroadcastView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
     _wrapping(LoadBalancedView, "_really_apply", _balanced_apply, "errors keep their type; after=ar of a grouped call"),
+    _row(View, "_repr_html_", notebook_reprs.view_html, "a line in notebooks: engines, what is outstanding"),
     _row(ViewExecutor, "submit", executor_mixin.executor_submit, "hands on to the view"),
     _row(ViewExecutor, "map", executor_mixin.executor_map, "hands on to the view"),
     _row(ViewExecutor, "shutdown", executor_mixin.executor_shutdown, "hands on to the view"),
@@ -115,6 +117,7 @@ PATCHES: tuple[Patch, ...] = (
     _row(AsyncResult, "_invoke_callbacks", future_mixin.invoke_callbacks, "callbacks leave the receiving thread"),
     _row(AsyncResult, "_run_callbacks", future_mixin.run_callbacks, "callbacks leave the receiving thread"),
     _row(AsyncResult, "__await__", future_mixin.await_, "`await ar` in asyncio"),
+    _row(AsyncResult, "_repr_html_", notebook_reprs.result_html, "a line in notebooks: state, engine, timings"),
     _wrapping(AsyncResult, "_init_futures", future_mixin.wrap_init_futures, "a sent call counts as running"),
     _wrapping(AsyncResult, "_collect_exceptions", carried_errors.wrap_collect_exceptions, "parts keep their type"),
     _wrapping(CompositeError, "raise_exception", carried_errors.wrap_raise_exception, "parts keep their type"),
@@ -132,6 +135,7 @@ PATCHES: tuple[Patch, ...] = (
     _wrapping(Client, "_unwrap_exception", carried_errors.wrap_unwrap_exception, "errors keep their type"),
     _wrapping(Client, "_asyncresult_from_jobs", client_mixin.wrap_asyncresult_from_jobs, "finds grouped calls"),
     _wrapping(Client, "abort", client_mixin.wrap_abort, "aborts grouped calls"),
+    _row(Client, "_repr_html_", notebook_reprs.client_html, "a line in notebooks: engines, what is outstanding"),
     _wrapping(Client, "close", client_mixin.wrap_close, "outstanding calls fail instead of waiting for ever"),
 )
 
