@@ -14,9 +14,10 @@ import argparse
 import atexit
 import os
 import sys
+from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .cluster_choice import (
     ChosenCluster,
@@ -27,6 +28,7 @@ from .cluster_choice import (
 )
 from .engine_mirror import EngineMirror
 from .pool_backing import Backing
+from .report_file import ReportFile, ReportRefused
 from .run_report import Screen, Tally
 from .script_runner import Command, Module, Program, ProgramNotFound, Script
 from .stdlib_pools import DEFAULT_KINDS, KINDS, standing_in
@@ -42,7 +44,9 @@ CONNECT_TIMEOUT = 5.0
 COUNT_TIMEOUT = 5.0
 
 # Options that are followed by a value: where our own end and the program begins must be known before they are parsed.
-VALUE_OPTIONS = frozenset({"-n", "--profile", "--cluster-id", "--connection-file", "--timeout", "--pools"})
+VALUE_OPTIONS = frozenset(
+    {"-n", "--profile", "--cluster-id", "--connection-file", "--timeout", "--pools", "--report"}
+)
 PROGRAMS = {"-c": Command, "-m": Module}
 
 
@@ -106,6 +110,7 @@ def _parser() -> _Parser:
         metavar="KINDS",
         help=f"which pools to run on the cluster, of {','.join(KINDS)} (default: {','.join(DEFAULT_KINDS)})",
     )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page that shows which engine did what when")
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no closing line")
     return parser
 
@@ -139,12 +144,21 @@ def _split(parser: _Parser, argv: list[str]) -> tuple[list[str], Program]:
 def _prepare(parser: _Parser, options: argparse.Namespace, program: Program) -> _Run:
     try:
         program.check()
-        return _Run(_choose_cluster(parser, options), options.quiet, options.pools)
-    except (ProgramNotFound, ClusterUnavailable) as error:
+        report = _report(options, program)
+        return _Run(_choose_cluster(parser, options), options.quiet, options.pools, report)
+    except (ProgramNotFound, ReportRefused, ClusterUnavailable) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         # Nothing of the program has run: there is no traceback worth showing.
         parser.exit(130)
+
+
+def _report(options: argparse.Namespace, program: Program) -> ReportFile | None:
+    if options.report is None:
+        return None
+    report = ReportFile(options.report, program.title)
+    report.check()
+    return report
 
 
 def _choose_cluster(parser: _Parser, options: argparse.Namespace) -> ChosenCluster:
@@ -165,7 +179,9 @@ def _choose_cluster(parser: _Parser, options: argparse.Namespace) -> ChosenClust
 class _Run:
     """What surrounds the program, from the cluster being there to its being let go."""
 
-    def __init__(self, cluster: ChosenCluster, quiet: bool, pools: tuple[str, ...]) -> None:
+    def __init__(
+        self, cluster: ChosenCluster, quiet: bool, pools: tuple[str, ...], report: ReportFile | None = None
+    ) -> None:
         self._owner = os.getpid()
         self._cluster = cluster
         self._quiet = quiet
@@ -173,11 +189,14 @@ class _Run:
         self._screen = Screen(bar=not quiet)
         self._tally = Tally(self._screen)
         self._abandoned = False
+        self._report = report
+        if report is not None:
+            report.open(cluster.client.ids)
         mirror = EngineMirror(cluster.client)
         backing = Backing(
             cluster.client,
             on_output=self._screen.write,
-            on_submit=self._tally.watch,
+            on_submit=self._watch,
             before_pool=mirror.update if cluster.is_ours else lambda: None,
             interrupt=cluster.interrupt,
             engines_are_ours=cluster.is_ours,
@@ -185,6 +204,12 @@ class _Run:
         self._undo = ExitStack()
         self._undo.callback(cluster.close)
         self._undo.enter_context(standing_in(backing, pools))
+
+    def _watch(self, future: Future[Any]) -> None:
+        # The report first: what has been tallied is in it.
+        if self._report is not None:
+            self._report.watch(future)
+        self._tally.watch(future)
 
     def abandon(self) -> None:
         """Let the cluster go now: nobody waits for its calls any more."""
@@ -202,6 +227,8 @@ class _Run:
             self._screen.close()
             if not self._quiet:
                 self._print_closing_line()
+            if self._report is not None:
+                self._write_report(self._report)
 
     def _print_closing_line(self) -> None:
         # The streams may be closed, or nobody reads them any more: their own end will say so, as it would without us.
@@ -209,3 +236,11 @@ class _Run:
             sys.stdout.flush()
         with suppress(OSError, ValueError, AttributeError):
             print(self._tally.closing_line(self._engines), file=sys.__stderr__, flush=True)
+
+    def _write_report(self, report: ReportFile) -> None:
+        try:
+            report.write()
+        except OSError as error:
+            # The program has ended as it has; its status stays its own.
+            with suppress(OSError, ValueError, AttributeError):
+                print(f"IPython.parallel: can't write {str(report.path)!r}: {error.strerror}", file=sys.__stderr__)

@@ -14,6 +14,7 @@ import importlib.machinery
 import importlib.util
 import os
 import pkgutil
+import shlex
 import sys
 from abc import ABC, abstractmethod
 from itertools import dropwhile
@@ -40,10 +41,17 @@ class Program(ABC):
 
     # How many of the frames around us python itself would have around the program: `-m` goes through runpy.
     outer_frames = 0
+    # The option that says what it is.
+    said_by: tuple[str, ...] = ()
 
     def __init__(self, name: str, args: list[str]) -> None:
         self.name = name
         self.args = args
+
+    @property
+    def title(self) -> str:
+        """What runs, as it was said on the command line."""
+        return shlex.join([*self.said_by, self.name, *self.args])
 
     @abstractmethod
     def check(self) -> None:
@@ -107,6 +115,7 @@ class Module(Program):
     """A module or package of the import path."""
 
     outer_frames = 2
+    said_by = ("-m",)
 
     def check(self) -> None:
         # Looking further down would import the packages above it, and with them code of the program.
@@ -129,6 +138,8 @@ class Module(Program):
 
 class Command(Program):
     """Source text from the command line."""
+
+    said_by = ("-c",)
 
     def check(self) -> None:
         pass
