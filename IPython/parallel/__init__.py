@@ -16,15 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 from ipyparallel import AsyncResult, Client, Cluster, DirectView, LoadBalancedView
 
+from . import legacy_imports
+from .legacy_names import PUBLIC
 from .patching import install, uninstall
 
 if TYPE_CHECKING:
     from .executor_pools import ProcessPoolExecutor
+    from .magics import load_ipython_extension, unload_ipython_extension
     from .multiprocessing_pool import Pool
+    from .progress import wait_interactive
     from .timelines import timeline
 
 # What is loaded when it is first asked for (engines and short programs import this package too): name -> module.
-_LAZY = {"Pool": "multiprocessing_pool", "ProcessPoolExecutor": "executor_pools", "timeline": "timelines"}
+_LAZY = {
+    "Pool": "multiprocessing_pool",
+    "ProcessPoolExecutor": "executor_pools",
+    "load_ipython_extension": "magics",
+    "timeline": "timelines",
+    "unload_ipython_extension": "magics",
+    "wait_interactive": "progress",
+}
 
 __all__ = [
     "AsyncResult",
@@ -37,14 +48,17 @@ __all__ = [
     "install",
     "timeline",
     "uninstall",
+    "wait_interactive",
 ]
+__all__ += [name for name in PUBLIC if name not in __all__]
 __version__ = "0.1.0"
 
 install()
+legacy_imports.install()
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return legacy_imports.top_level(name)
     found = globals()[name] = getattr(import_module(f".{_LAZY[name]}", __name__), name)
     return found

@@ -1,0 +1,146 @@
+"""A progress bar for futures one waits for."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future, wait
+from concurrent.futures._base import DoneAndNotDoneFutures
+from queue import Empty, SimpleQueue
+
+from ipyparallel import AsyncHubResult, AsyncResult
+from tqdm.auto import tqdm
+
+__all__ = ["wait_interactive"]
+
+# Seconds between two looks at results that only tell when asked, and at most between two updates of the bar.
+INTERVAL = 0.1
+
+
+def wait_interactive(
+    futures: Future | Iterable[Future],
+    timeout: float | None = None,
+    return_when: str = ALL_COMPLETED,
+    *,
+    desc: str | None = None,
+    disable: bool | None = False,
+) -> DoneAndNotDoneFutures:
+    """Wait for futures as `concurrent.futures.wait` does, and show a progress bar meanwhile.
+
+    Parameters
+    ----------
+    futures : Future or iterable of futures
+        Any futures, of executors of any kind. What ``map`` gave counts with each of its calls.
+    timeout : float, optional
+        Seconds to wait at most; no limit by default.
+    return_when : str
+        ``ALL_COMPLETED``, ``FIRST_COMPLETED`` or ``FIRST_EXCEPTION`` of `concurrent.futures`.
+    desc : str, optional
+        What stands before the bar.
+    disable : bool, optional
+        Show no bar; None shows it on a terminal and in a notebook only.
+
+    Returns
+    -------
+    DoneAndNotDoneFutures
+        The named pair ``(done, not_done)`` of sets, as from `concurrent.futures.wait`. A map is one future in it.
+
+    Raises
+    ------
+    ValueError
+        For another `return_when`.
+    TypeError
+        For something that is not a future.
+
+    Notes
+    -----
+    Any thread but those of callbacks. In a notebook the bar is a widget where ipywidgets is installed (``tqdm.auto``).
+    Source: `concurrent.futures.wait` and ipyparallel's `AsyncResult.wait_interactive`.
+
+    .. versionadded:: 1.0
+    """
+    if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
+        raise ValueError(f"Invalid return condition: {return_when!r}")
+    waited = _Waited({futures} if isinstance(futures, Future) else _checked(futures))
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with tqdm(total=waited.total, desc=desc, unit="task", disable=disable) as bar:
+        while True:
+            bar.update(waited.calls_over() - bar.n)
+            left = None if deadline is None else deadline - time.monotonic()
+            if waited.is_over(return_when) or (left is not None and left <= 0):
+                break
+            waited.wait_for_news(left)
+    return wait(waited.futures, 0, return_when)
+
+
+class _Waited:
+    """Futures, and how many of their calls are over.
+
+    Most futures report when they are done, so that a bar over many thousands costs nothing while nothing happens. A map
+    is asked for its progress, and a Hub's result whether it is done: they do not tell.
+    """
+
+    def __init__(self, futures: set[Future]) -> None:
+        self.futures = futures
+        self._asked = {future for future in futures if _is_to_be_asked(future)}
+        self.total = sum(_calls(future) for future in futures)
+        self._left = set(futures)
+        self._over = 0
+        self._failed = False
+        self._news: SimpleQueue[Future] = SimpleQueue()
+        for future in futures - self._asked:
+            future.add_done_callback(self._news.put)
+
+    def wait_for_news(self, timeout: float | None) -> None:
+        """Wait until a future reports, no longer than `timeout` seconds nor than until the next look is due."""
+        pause = None if timeout is None else max(0.0, timeout)
+        if self._asked & self._left:
+            pause = INTERVAL if pause is None else min(INTERVAL, pause)
+        try:
+            self._settle(self._news.get(timeout=pause))
+        except Empty:
+            pass
+
+    def calls_over(self) -> int:
+        """How many calls are over, of all futures."""
+        while not self._news.empty():
+            self._settle(self._news.get())
+        for future in self._asked & self._left:
+            if future.done():
+                self._settle(future)
+        return self._over + sum(_calls_over(future) for future in self._asked & self._left)
+
+    def is_over(self, return_when: str) -> bool:
+        """Whether what was waited for is here."""
+        if return_when == FIRST_COMPLETED and len(self._left) < len(self.futures):
+            return True
+        return not self._left or (return_when == FIRST_EXCEPTION and self._failed)
+
+    def _settle(self, future: Future) -> None:
+        self._left.discard(future)
+        self._over += _calls(future)
+        self._failed = self._failed or (not future.cancelled() and future.exception() is not None)
+
+
+def _checked(futures: Iterable[Future]) -> set[Future]:
+    found = set()
+    for future in futures:
+        if not isinstance(future, Future):
+            raise TypeError(f"wait_interactive waits for futures, as submit and map give them, not for {future!r}")
+        found.add(future)
+    return found
+
+
+def _is_to_be_asked(future: Future) -> bool:
+    return isinstance(future, AsyncHubResult) or _calls(future) > 1
+
+
+def _calls(future: Future) -> int:
+    """Of how many calls this is the result."""
+    return len(future) if isinstance(future, AsyncResult) else 1
+
+
+def _calls_over(future: AsyncResult) -> int:
+    return min(future.progress, _calls(future))
