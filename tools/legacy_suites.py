@@ -41,6 +41,7 @@ PACKAGE = "legacy_parallel_tests"
 OUTCOMES_VARIABLE = "LEGACY_SUITES_OUTCOMES"
 # Every process of a run inherits this, engines and controllers in sessions of their own too: nothing outlives the run.
 RUN_VARIABLE = "LEGACY_SUITES_RUN"
+PLAIN_VARIABLE = "LEGACY_SUITES_PLAIN"
 
 # Made in each source file, before it is imported. Only imports, and what Python 3 cannot read.
 REWRITES: tuple[tuple[str, str], ...] = (
@@ -48,6 +49,7 @@ REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bIPython\.parallel\.tests\b", PACKAGE),
     # What left IPython.
     (r"\bIPython\.config\b", "traitlets.config"),
+    (r"\bIPython\.core\.display import display, HTML\b", "IPython.display import display, HTML"),
     (r"\bIPython\.external\.decorator\b", "decorator"),
     (r"\bIPython\.kernel\.zmq\.datapub\b", "ipyparallel.datapub"),
     (r"\bIPython\.kernel\.zmq\.session\b", "jupyter_client.session"),
@@ -63,11 +65,15 @@ REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bif timeout < 0:", "if timeout is None or timeout < 0:"),
     # Removed from Python 3.9.
     (r"\bbase64\.encodestring\b", "base64.encodebytes"),
-    # Python 2: 1.x was put through 2to3 when it was installed.
+)
+# In 1.x, which was put through 2to3 when it was installed for Python 3.
+PYTHON_2: tuple[tuple[str, str], ...] = (
     (r"(?m)^(\s*)print (?!\()(.+)$", r"\1print(\2)"),
     (r"(?m)^from clienttest import", "from .clienttest import"),
     (r"\bfrom StringIO import", "from io import"),
     (r"\b(\w+)\.iteritems\(\)", r"\1.items()"),
+    (r"(?<![\w.])(map|range|zip|filter)\(", r"list_\1("),
+    (r"(?m)\A((?:.*\n)*?)(?=import |from (?!__future__))", r"\1from old_python2 import *\n"),
 )
 
 # Modules the suites import and that are no more.
@@ -81,6 +87,13 @@ SURROUNDINGS: dict[str, str] = {
         "from IPython.testing.decorators import *\n"
         "from IPython.testing.decorators import skipif_not_matplotlib\n"
         "def known_failure_py3(test):\n    return test\n"
+    ),
+    "old_python2.py": (
+        "basestring = unicode = str\n"
+        "def list_map(*args): return list(map(*args))\n"
+        "def list_range(*args): return list(range(*args))\n"
+        "def list_zip(*args): return list(zip(*args))\n"
+        "def list_filter(*args): return list(filter(*args))\n"
     ),
     "old_py3compat.py": "unicode_type = str\nstring_types = (str,)\ndef iteritems(d):\n    return iter(d.items())\n",
 }
@@ -117,7 +130,9 @@ Outcomes = dict[str, str]
 
 def pytest_sessionstart() -> None:
     """Patch before the suite imports anything, and have an interactive shell, as under IPython's own test runner."""
-    importlib.import_module("IPython.parallel")
+    package = importlib.import_module("IPython.parallel")
+    if PLAIN_VARIABLE in os.environ:
+        package.uninstall()
     shell = importlib.import_module("IPython.testing.globalipapp").start_ipython()
     # Until IPython 8 a line magic was run like this.
     type(shell).magic = lambda self, line: self.run_line_magic(*f"{line.lstrip('%')} ".split(" ", 1))
@@ -180,6 +195,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--sources", type=Path, help="directory the source distributions are kept in")
     parser.add_argument("--test-timeout", type=float, default=60, help="seconds a test may take (default: 60)")
     parser.add_argument("--suite-timeout", type=float, default=900, help="seconds a suite may take (default: 900)")
+    parser.add_argument("--plain", action="store_true", help="take the patch off: what plain ipyparallel does")
     parser.add_argument("-k", default="", help="handed to pytest: run only these tests")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what pytest prints")
     return parser.parse_args(arguments)
@@ -236,12 +252,12 @@ def run_pytest(tests: Path, options: argparse.Namespace, wanted: list[str]) -> O
     run = uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="legacy-suite-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
-        lay_out(tests, directory)
+        lay_out(tests, directory, tests.name.rpartition("-")[2])
         with open(directory / "output", "wb") as output:
             process = subprocess.Popen(
                 command_line([f"{PACKAGE}/{test}" for test in wanted], options),
                 cwd=directory,
-                env=isolated_environment(directory, run),
+                env=isolated_environment(directory, run, plain=options.plain),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -259,7 +275,7 @@ def run_pytest(tests: Path, options: argparse.Namespace, wanted: list[str]) -> O
         return outcomes
 
 
-def lay_out(tests: Path, directory: Path) -> None:
+def lay_out(tests: Path, directory: Path, release: str) -> None:
     """Write the suite, rewritten, and its surroundings."""
     (directory / "pytest.ini").write_text(INI, encoding="utf-8")
     (directory / "outcomes").touch()
@@ -268,26 +284,30 @@ def lay_out(tests: Path, directory: Path) -> None:
         (directory / name).write_text(text, encoding="utf-8")
     for path in tests.glob("*.py"):
         (directory / PACKAGE).mkdir(exist_ok=True)
-        (directory / PACKAGE / path.name).write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+        text = rewritten(path.read_text(encoding="utf-8"), release)
+        (directory / PACKAGE / path.name).write_text(text, encoding="utf-8")
 
 
-def rewritten(text: str) -> str:
+def rewritten(text: str, release: str) -> str:
     """The text with `REWRITES` made."""
-    for pattern, replacement in REWRITES:
+    for pattern, replacement in REWRITES + (PYTHON_2 if release.startswith("1.") else ()):
         text = re.sub(pattern, replacement, text)
     return text
 
 
-def isolated_environment(directory: Path, run: str) -> dict[str, str]:
+def isolated_environment(directory: Path, run: str, *, plain: bool) -> dict[str, str]:
     """The environment of a run: a home of its own, and this file importable as a plugin."""
     tools = str(Path(__file__).resolve().parent)
-    return os.environ | {
+    environment = os.environ | {
         "HOME": str(directory),
         "IPYTHONDIR": str(directory / "ipython"),
+        # %px shows output when it is complete, as it did; now it can also be shown as it comes.
+        "IPP_NONINTERACTIVE": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(directory), tools, os.environ.get("PYTHONPATH")])),
         OUTCOMES_VARIABLE: str(directory / "outcomes"),
         RUN_VARIABLE: run,
     }
+    return environment | ({PLAIN_VARIABLE: "1"} if plain else {})
 
 
 def command_line(targets: list[str], options: argparse.Namespace) -> list[str]:

@@ -125,8 +125,8 @@ class ClusterMagics(Magics):
         if self._cluster is None:
             print(NO_CLUSTER)
             return
-        outstanding = len(self._cluster.client.outstanding)
-        print(f"{self._described()}; {_counted(outstanding, 'call')} outstanding")
+        outstanding = len(self._given["view"].outstanding)
+        print(f"{self._described()}; {_counted(outstanding, 'call')} of `view` outstanding")
 
     def _stop(self, options: argparse.Namespace) -> None:
         if self._cluster is None:

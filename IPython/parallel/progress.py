@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future, wait
 from concurrent.futures._base import DoneAndNotDoneFutures
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from ipyparallel import AsyncHubResult, AsyncResult
@@ -15,8 +16,15 @@ from tqdm.auto import tqdm
 
 __all__ = ["wait_interactive"]
 
-# Seconds between two looks at results that only tell when asked, and at most between two updates of the bar.
+# Seconds between two looks at results that only tell when they are asked.
 INTERVAL = 0.1
+# Seconds until the bar is drawn anew though nothing happened: the time it shows goes on.
+TICK = 1.0
+
+
+class _Bar(tqdm):
+    # The waiting thread draws: tqdm's own thread would stay for the rest of the process.
+    monitor_interval = 0
 
 
 def wait_interactive(
@@ -65,9 +73,11 @@ def wait_interactive(
         raise ValueError(f"Invalid return condition: {return_when!r}")
     waited = _Waited({futures} if isinstance(futures, Future) else _checked(futures))
     deadline = None if timeout is None else time.monotonic() + timeout
-    with tqdm(total=waited.total, desc=desc, unit="task", disable=disable) as bar:
+    with _Bar(total=waited.total, desc=desc, unit="task", miniters=1, disable=disable) as bar:
+        over = 0
         while True:
-            bar.update(waited.calls_over() - bar.n)
+            before, over = over, waited.calls_over()
+            bar.update(over - before) if over > before else bar.refresh()
             left = None if deadline is None else deadline - time.monotonic()
             if waited.is_over(return_when) or (left is not None and left <= 0):
                 break
@@ -95,13 +105,9 @@ class _Waited:
 
     def wait_for_news(self, timeout: float | None) -> None:
         """Wait until a future reports, no longer than `timeout` seconds nor than until the next look is due."""
-        pause = None if timeout is None else max(0.0, timeout)
-        if self._asked & self._left:
-            pause = INTERVAL if pause is None else min(INTERVAL, pause)
-        try:
-            self._settle(self._news.get(timeout=pause))
-        except Empty:
-            pass
+        pause = INTERVAL if self._asked & self._left else TICK
+        with suppress(Empty):
+            self._settle(self._news.get(timeout=pause if timeout is None else min(pause, timeout)))
 
     def calls_over(self) -> int:
         """How many calls are over, of all futures."""

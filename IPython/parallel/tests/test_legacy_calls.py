@@ -1,6 +1,6 @@
 """Code written for ipyparallel and the old IPython.parallel: nothing that worked stops working.
 
-Apart from `TestShutdownMeaning` and `TestOriginalErrors` these tests pass on plain ipyparallel too, which is their point.
+Apart from `TestHalfFailed`, `TestShutdownMeaning` and `TestOriginalErrors` these tests pass on plain ipyparallel too, which is their point.
 """
 
 # Copyright (c) IPython Development Team.
@@ -345,6 +345,34 @@ class TestExecutors:
     def test_client_executor(self, client: ipyparallel.Client) -> None:
         with client.executor() as executor:
             assert executor.submit(calls.add, 1, 2).result(PATIENCE) == 3
+
+
+class TestHalfFailed:
+    """A result of several engines, of which one failed."""
+
+    @pytest.fixture
+    def result(self, direct: DirectView, client: ipyparallel.Client) -> AsyncResult:
+        direct.scatter("part", [0, 1], block=True)
+        result = direct.apply_async(calls.reciprocal, ipyparallel.Reference("part[0]"))
+        result.wait(PATIENCE)
+        return result
+
+    def test_what_succeeded(self, result: AsyncResult) -> None:
+        assert (result[1], result[-1], result[1:]) == (1, 1, [1])
+
+    @pytest.mark.parametrize("key", [0, -2, slice(None), slice(0, 1)])
+    def test_what_failed(self, result: AsyncResult, key: Any) -> None:
+        with pytest.raises(CompositeError, match="ZeroDivisionError"):
+            result[key]
+
+    def test_metadata(self, result: AsyncResult) -> None:
+        assert result["status"] == ["error", "ok"]
+
+    def test_no_such_part(self, result: AsyncResult) -> None:
+        with pytest.raises(IndexError):
+            result[2]
+        with pytest.raises(TypeError):
+            result[1.5]
 
 
 class TestShutdownMeaning:
