@@ -72,7 +72,7 @@ PYTHON_2: tuple[tuple[str, str], ...] = (
     (r"(?m)^from clienttest import", "from .clienttest import"),
     (r"\bfrom StringIO import", "from io import"),
     (r"\b(\w+)\.iteritems\(\)", r"\1.items()"),
-    (r"(?<![\w.])(map|range|zip|filter)\(", r"list_\1("),
+    (r"(?<![\w.])(?<!in )(map|range|zip|filter)\(", r"list_\1("),
     (r"(?m)\A((?:.*\n)*?)(?=import |from (?!__future__))", r"\1from old_python2 import *\n"),
 )
 
