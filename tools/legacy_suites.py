@@ -3,12 +3,14 @@
 
     python tools/legacy_suites.py [--releases 1.2.1,3.2.3] [--sources DIRECTORY] [-k EXPRESSION] [-v]
 
-The source distributions come from the package index, through pip, into a temporary directory (or `--sources`, which is
-kept and used again). Their tests were written for Python 2 and 3.3, nose, and an IPython that still held the kernel and
-the configuration; `REWRITES` and `SURROUNDINGS` give them back what they miss, and leave the tests themselves alone.
+The source distributions come from the package index, through pip, into a temporary directory (or
+`--sources`, which is kept and used again). Their tests were written for Python 2 and 3.3, nose, and an
+IPython that still held the kernel and the configuration; `REWRITES` and `SURROUNDINGS` give them back
+what they miss, and leave the tests themselves alone.
 
-Needs IPython.parallel installed in the running interpreter, and its extra ``upstream``. Exit status: 0 when everything
-passes but what `EXPECTED` lists, 1 when something else fails, 2 when no test could be run.
+Needs IPython.parallel installed in the running interpreter, and its extra ``upstream``. Exit status: 0
+when everything passes but what `EXPECTED` lists, 1 when something else fails, 2 when no test could be
+run.
 """
 
 # Copyright (c) IPython Development Team.
@@ -39,7 +41,8 @@ RELEASES = ("1.0.0", "1.2.1", "2.4.1", "3.2.3")
 PACKAGE = "legacy_parallel_tests"
 # This very file is loaded into the pytest processes as a plugin; these variables speak to it there.
 OUTCOMES_VARIABLE = "LEGACY_SUITES_OUTCOMES"
-# Every process of a run inherits this, engines and controllers in sessions of their own too: nothing outlives the run.
+# Every process of a run inherits this, engines and controllers in sessions of their own too: nothing
+# outlives the run.
 RUN_VARIABLE = "LEGACY_SUITES_RUN"
 PLAIN_VARIABLE = "LEGACY_SUITES_PLAIN"
 
@@ -59,26 +62,33 @@ REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bIPython\.utils\.pickleutil\b", "ipyparallel.serialize"),
     (r"\bIPython\.utils\.py3compat\b", "old_py3compat"),
     (r"\bnumpy\.testing\.utils\b", "numpy.testing"),
-    # The bytes of a code object that crashed interpreters up to 3.5. Now they cannot even be made into one.
+    # The bytes of a code object that crashed interpreters up to 3.5. Now they cannot even be made into
+    # one.
     (r"co = types\.CodeType\(\*args\)\n    exec\(co\)", "import os\n    os.kill(os.getpid(), 9)"),
     # ipyparallel itself hands None to Client.wait, in whose place this helper is put.
     (r"\bif timeout < 0:", "if timeout is None or timeout < 0:"),
     # Removed from Python 3.9.
     (r"\bbase64\.encodestring\b", "base64.encodebytes"),
 )
-# In 1.x, which was put through 2to3 when it was installed for Python 3.
-PYTHON_2: tuple[tuple[str, str], ...] = (
+# In 1.x: what 2to3 did when it was installed for Python 3.
+IN_RELEASE_1: tuple[tuple[str, str], ...] = (
     (r"(?m)^(\s*)print (?!\()(.+)$", r"\1print(\2)"),
     (r"(?m)^from clienttest import", "from .clienttest import"),
     (r"\bfrom StringIO import", "from io import"),
     (r"\b(\w+)\.iteritems\(\)", r"\1.items()"),
     (r"(?<![\w.])(?<!in )(map|range|zip|filter)\(", r"list_\1("),
+    (r"\b(unicode|basestring)\b(?=[,()])", "str"),
+    # Since 2.0 it captures more than what is printed.
+    (r"\bcapture_output\(\)", "capture_output(display=False)"),
     (r"(?m)\A((?:.*\n)*?)(?=import |from (?!__future__))", r"\1from old_python2 import *\n"),
 )
 
 # Modules the suites import and that are no more.
 SURROUNDINGS: dict[str, str] = {
-    "nose/__init__.py": "from unittest import SkipTest\ndef iptest_stdstreams_fileno():\n    return -3  # DEVNULL\n",
+    "nose/__init__.py": (
+        "from unittest import SkipTest\n"
+        "def iptest_stdstreams_fileno():\n    return -3  # subprocess.DEVNULL\n"
+    ),
     "nose/tools.py": "from unittest import TestCase\nassert_in = TestCase().assertIn\n",
     "nose/plugins/__init__.py": "",
     "nose/plugins/attrib.py": "def attr(*names):\n    return lambda test: test\n",
@@ -89,34 +99,60 @@ SURROUNDINGS: dict[str, str] = {
         "def known_failure_py3(test):\n    return test\n"
     ),
     "old_python2.py": (
-        "basestring = unicode = str\n"
         "def list_map(*args): return list(map(*args))\n"
         "def list_range(*args): return list(range(*args))\n"
         "def list_zip(*args): return list(zip(*args))\n"
         "def list_filter(*args): return list(filter(*args))\n"
     ),
-    "old_py3compat.py": "unicode_type = str\nstring_types = (str,)\ndef iteritems(d):\n    return iter(d.items())\n",
+    "old_py3compat.py": (
+        "unicode_type = str\nstring_types = (str,)\ndef iteritems(d):\n    return iter(d.items())\n"
+    ),
 }
 
 # What does not pass, by pattern of tests: the releases (beginnings of version numbers), and why.
 _ALL = ("",)
 _AWARE = "time stamps are aware of their time zone; compare with datetime.now(timezone.utc)"
-_CACHES = "a client forgets a call once its result is complete, whatever `owner` says; keep the AsyncResult"
+_CACHES = (
+    "a client forgets a call once its result is complete, whatever `owner` says; keep the AsyncResult"
+)
 _EARLY = "get() no longer waits for output: call wait_for_output() before reading or showing it"
-_LAUNCHERS = "launchers hand on profile and cluster id in the environment (IPP_PROFILE_DIR, IPP_CLUSTER_ID)"
-_TRACKERS = "messages are sent on a thread of the client's: call wait_for_send() before asking for `sent`"
+_LAUNCHERS = (
+    "launchers hand on profile and cluster id in the environment (IPP_PROFILE_DIR, IPP_CLUSTER_ID)"
+)
+_PYOUT = "pyout has been execute_result since IPython 3.0: ar.execute_result"
+_TRACKERS = (
+    "messages are sent on a thread of the client's: call wait_for_send() before asking for `sent`"
+)
 EXPECTED: dict[str, tuple[tuple[str, ...], str]] = {
     "test_asyncresult.py::*::test_non_owner": (_ALL, _CACHES),
     "test_asyncresult.py::*::test_owner_pop": (_ALL, _CACHES),
+    "test_client.py::*::test_get_*result": (("1.", "2."), _CACHES),
     "test_client.py::*::test_hub_history": (_ALL, _AWARE),
     "test_client.py::*::test_purge_*local_results*": (_ALL, _CACHES),
-    "test_client.py::*::test_stop_spin_thread": (_ALL, "the client always receives; there is no thread to stop"),
+    "test_client.py::*::test_stop_spin_thread": (
+        _ALL,
+        "the client always receives; there is no thread to stop",
+    ),
     "test_db.py::*::test_get_history": (_ALL, _AWARE),
     "test_db.py::*::test_update_record": (_ALL, _AWARE),
+    "test_dependency.py::*::test_require_imports": (
+        ("1.",),
+        "urllib.urlencode is Python 2's: urllib.parse.urlencode",
+    ),
     "test_launcher.py::*::test_cluster_id_arg": (_ALL, _LAUNCHERS),
     "test_launcher.py::*::test_profile_dir_arg": (_ALL, _LAUNCHERS),
-    "test_launcher.py::TestMPIControllerLauncher::test_args": (_ALL, "the launcher knows its arguments when it starts"),
+    "test_launcher.py::TestMPIControllerLauncher::test_args": (
+        _ALL,
+        "the launcher knows its arguments when it starts",
+    ),
     "test_view.py::*::test_apply_displaypub": (_ALL, _EARLY),
+    "test_view.py::*::test_execute_pyout": (("1.", "2."), _PYOUT),
+    "test_view.py::*::test_execute_reply": (("1.", "2."), _PYOUT),
+    "test_view.py::*::test_execute_silent": (("1.", "2."), _PYOUT),
+    "test_view.py::*::test_execute_reply_rich": (
+        _ALL,
+        "IPython's images are base64 without a newline at the end",
+    ),
     "test_view.py::*::test_data_pub*": (_ALL, _EARLY),
     "test_view.py::*::test_*_tracked": (_ALL, _TRACKERS),
 }
@@ -125,11 +161,11 @@ INI = "[pytest]\nfilterwarnings =\n    ignore::DeprecationWarning\n"
 Outcomes = dict[str, str]
 
 
-# -- in the pytest process ---------------------------------------------------------------------------------------
+# -- in the pytest process ----------------------------------------------------------------------------
 
 
 def pytest_sessionstart() -> None:
-    """Patch before the suite imports anything, and have an interactive shell, as under IPython's own test runner."""
+    """Patch before the suite imports anything; have a shell, as under IPython's own test runner."""
     package = importlib.import_module("IPython.parallel")
     if PLAIN_VARIABLE in os.environ:
         package.uninstall()
@@ -168,13 +204,13 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_runtest_logreport(report) -> None:  # type: ignore[no-untyped-def]
-    """Append the outcome of one phase of one test to a file, so that a run that is killed has not lost the rest."""
+    """Append the outcome of one phase of a test to a file: a run that is killed has not lost the rest."""
     if report.when == "call" or report.outcome != "passed":
         with open(os.environ[OUTCOMES_VARIABLE], "a", encoding="utf-8") as file:
             file.write(json.dumps([report.nodeid.rpartition("/")[2], report.outcome]) + "\n")
 
 
-# -- in the process that runs the suites -------------------------------------------------------------------------
+# -- in the process that runs the suites --------------------------------------------------------------
 
 
 def main(arguments: list[str]) -> int:
@@ -190,12 +226,22 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="legacy_suites", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--releases", default=",".join(RELEASES), help="comma-separated (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="legacy_suites", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument(
+        "--releases", default=",".join(RELEASES), help="comma-separated (default: %(default)s)"
+    )
     parser.add_argument("--sources", type=Path, help="directory the source distributions are kept in")
-    parser.add_argument("--test-timeout", type=float, default=60, help="seconds a test may take (default: 60)")
-    parser.add_argument("--suite-timeout", type=float, default=900, help="seconds a suite may take (default: 900)")
-    parser.add_argument("--plain", action="store_true", help="take the patch off: what plain ipyparallel does")
+    parser.add_argument(
+        "--test-timeout", type=float, default=60, help="seconds a test may take (default: 60)"
+    )
+    parser.add_argument(
+        "--suite-timeout", type=float, default=900, help="seconds a suite may take (default: 900)"
+    )
+    parser.add_argument(
+        "--plain", action="store_true", help="take the patch off: what plain ipyparallel does"
+    )
     parser.add_argument("-k", default="", help="handed to pytest: run only these tests")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what pytest prints")
     return parser.parse_args(arguments)
@@ -215,13 +261,23 @@ def directory_of_sources(named: Path | None) -> Iterator[Path]:
 def fetch(release: str, sources: Path) -> Path:
     """The tests of a release, fetched by pip unless they are there.
 
-    pip cannot prepare such old distributions for this Python, and need not: told to keep what it made, it leaves the
-    unpacked source behind.
+    pip cannot prepare such old distributions for this Python, and need not: told to keep what it made,
+    it leaves the unpacked source behind.
     """
     kept = sources / f"ipython-{release}"
     if not kept.exists():
         with tempfile.TemporaryDirectory(dir=sources) as scratch:
-            command = (*("download", "-q", "--no-clean", "--no-deps", "--no-build-isolation", "--no-binary", ":all:"),)
+            command = (
+                *(
+                    "download",
+                    "-q",
+                    "--no-clean",
+                    "--no-deps",
+                    "--no-build-isolation",
+                    "--no-binary",
+                    ":all:",
+                ),
+            )
             done = subprocess.run(
                 [sys.executable, "-m", "pip", *command, f"ipython=={release}"],
                 env=os.environ | {"TMPDIR": scratch},
@@ -237,7 +293,7 @@ def fetch(release: str, sources: Path) -> Path:
 
 
 def run_release(release: str, tests: Path, options: argparse.Namespace) -> Outcomes:
-    """Run the suite of one release; run once more what failed and is not expected to: several tests are races."""
+    """Run the suite of one release; run again what fails and is not expected to: several tests are races."""
     outcomes = run_pytest(tests, options, [""])
     print(f"{release}: {counted(outcomes)}", file=sys.stderr, flush=True)
     if again := surprises(release, outcomes):
@@ -290,7 +346,7 @@ def lay_out(tests: Path, directory: Path, release: str) -> None:
 
 def rewritten(text: str, release: str) -> str:
     """The text with `REWRITES` made."""
-    for pattern, replacement in REWRITES + (PYTHON_2 if release.startswith("1.") else ()):
+    for pattern, replacement in REWRITES + (IN_RELEASE_1 if release.startswith("1.") else ()):
         text = re.sub(pattern, replacement, text)
     return text
 
@@ -303,7 +359,9 @@ def isolated_environment(directory: Path, run: str, *, plain: bool) -> dict[str,
         "IPYTHONDIR": str(directory / "ipython"),
         # %px shows output when it is complete, as it did; now it can also be shown as it comes.
         "IPP_NONINTERACTIVE": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(directory), tools, os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(directory), tools, os.environ.get("PYTHONPATH")])
+        ),
         OUTCOMES_VARIABLE: str(directory / "outcomes"),
         RUN_VARIABLE: run,
     }
@@ -313,11 +371,23 @@ def isolated_environment(directory: Path, run: str, *, plain: bool) -> dict[str,
 def command_line(targets: list[str], options: argparse.Namespace) -> list[str]:
     """The command line of one pytest run, deaf to any configuration but its own."""
     return [
-        *(sys.executable, "-m", "pytest", "-q", "-c", "pytest.ini", "-p", Path(__file__).stem, "-p", "no:cacheprovider"),
+        *(
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-c",
+            "pytest.ini",
+            "-p",
+            Path(__file__).stem,
+            "-p",
+            "no:cacheprovider",
+        ),
         # Asserts of tasks are to be what engines can run; 3.x leaves contexts behind that fill the log.
         *("--assert=plain", "--show-capture=no"),
-        # "signal" ends one test and lets the others run; "thread" would end the process.
-        # The MongoDB backend's tests skip themselves where there is no server, and cannot be imported without pymongo.
+        # "signal" ends one test and lets the others run; "thread" would end the process. The MongoDB
+        # backend's tests skip themselves where there is no server, and cannot be imported without
+        # pymongo.
         "--ignore-glob=*/test_mongodb.py",
         *(f"--timeout={options.test_timeout}", "--timeout-method=signal", "-k", options.k, *targets),
     ]
@@ -345,13 +415,17 @@ def read_outcomes(path: Path) -> Outcomes:
 
 def expected(release: str) -> dict[str, str]:
     """The patterns of the tests that are not to pass in this release, and why."""
-    return {pattern: why for pattern, (releases, why) in EXPECTED.items() if release.startswith(releases)}
+    return {
+        pattern: why for pattern, (releases, why) in EXPECTED.items() if release.startswith(releases)
+    }
 
 
 def surprises(release: str, outcomes: Outcomes) -> list[str]:
     """The tests that failed without being expected to."""
     failed = [test for test, outcome in outcomes.items() if outcome == "failed"]
-    return [test for test in failed if not any(fnmatchcase(test, pattern) for pattern in expected(release))]
+    return [
+        test for test in failed if not any(fnmatchcase(test, pattern) for pattern in expected(release))
+    ]
 
 
 def as_expected(release: str, outcomes: Outcomes) -> dict[str, list[str]]:
@@ -368,7 +442,9 @@ def print_table(results: dict[str, Outcomes]) -> int:
         values = list(outcomes.values())
         failed = surprises(release, outcomes)
         known = values.count("failed") - len(failed)
-        print(f"{release:10}{values.count('passed'):8}{known:10}{len(failed):8}{values.count('skipped'):9}")
+        print(
+            f"{release:10}{values.count('passed'):8}{known:10}{len(failed):8}{values.count('skipped'):9}"
+        )
         status = max(status, 2 if not outcomes else 1 if failed else 0)
     for release, outcomes in results.items():
         print_details(release, outcomes)
@@ -384,7 +460,9 @@ def print_details(release: str, outcomes: Outcomes) -> None:
     ]
     print_list(f"{release}: failed", surprises(release, outcomes))
     print_list(f"{release}: expected to fail", lines)
-    print_list(f"{release}: skipped", [test for test, outcome in outcomes.items() if outcome == "skipped"])
+    print_list(
+        f"{release}: skipped", [test for test, outcome in outcomes.items() if outcome == "skipped"]
+    )
 
 
 def print_list(title: str, lines: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A cell as a function that can be submitted: its names looked up where it was typed, its last expression the value."""
+"""A cell as a function that can be submitted, whose value is that of its last expression."""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
@@ -17,9 +17,9 @@ NAME = "cell"
 def function_of_cell(shell: InteractiveShell, cell: str) -> Callable[[], Any]:
     """The function of no arguments that does what the cell would do.
 
-    Names are those of the shell's namespace. What the cell assigns is local to the call; where it has a value in the
-    namespace now, the call begins with that, so that ``x += 1`` works. IPython's syntax (``!ls``, ``%time``) and top-level
-    ``await`` work, too.
+    Names are those of the shell's namespace. What the cell assigns is local to the call; where it has a
+    value in the namespace now, the call begins with that, so that ``x += 1`` works. IPython's syntax
+    (``!ls``, ``%time``) and top-level ``await`` work, too.
 
     Raises
     ------

@@ -1,8 +1,9 @@
-"""Imports of IPython.parallel's old modules and names give ipyparallel's own objects, without loading any before.
+"""Imports of IPython.parallel's old modules and names give ipyparallel's own objects, without loading
+any before.
 
-A finder before the others answers for the old paths (`legacy_names`). The module of an old path **is** ipyparallel's: the
-same object, found under two names, so that ``except error.RemoteError`` means one class. Nothing is written on it, but
-for those that lost names: they are told where these went.
+A finder before the others answers for the old paths (`legacy_names`). The module of an old path **is**
+ipyparallel's: the same object, found under two names, so that ``except error.RemoteError`` means one
+class. Nothing is written on it, but for those that lost names: they are told where these went.
 """
 
 # Copyright (c) IPython Development Team.
@@ -30,8 +31,11 @@ _TOP = {path.partition(".")[0] for path in MODULES}
 
 def install() -> None:
     """Let old paths be imported. Once is enough, also when this module has been loaded anew."""
-    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__qualname__ != LegacyFinder.__qualname__]
-    # Before the others: in the directories of ipyparallel's packages they would find a second copy of each module.
+    sys.meta_path[:] = [
+        finder for finder in sys.meta_path if type(finder).__qualname__ != LegacyFinder.__qualname__
+    ]
+    # Before the others: in the directories of ipyparallel's packages they would find a second copy of
+    # each module.
     sys.meta_path.insert(0, LegacyFinder())
 
 
@@ -77,7 +81,7 @@ class LegacyFinder(MetaPathFinder):
 
 
 def todays_module(old: str) -> str | None:
-    """The name in ipyparallel of a module that was ``IPython.parallel.<old>``; None if it was no part of that."""
+    """What ``IPython.parallel.<old>`` is called in ipyparallel; None if there was no such module."""
     head, rest = old, ""
     while head:
         if head in MODULES:
@@ -140,7 +144,7 @@ class _AliasLoader(InspectLoader):
 
 
 def _tell_of_lost_names(module: ModuleType, old: str) -> None:
-    """Give a module that lost names a ``__getattr__`` that finds them elsewhere, or says what replaced them."""
+    """Give a module that lost names a ``__getattr__`` that finds them, or says what replaced them."""
     has_lost = any(name.rpartition(".")[0] == old for name in (*GONE, *MOVED))
     if not has_lost or "__getattr__" in vars(module):
         return

@@ -1,6 +1,8 @@
-"""What IPython 0.13 to 3.x called the parts of IPython.parallel, and where they are today: tables and nothing else.
+"""What IPython 0.13 to 3.x called the parts of IPython.parallel, and where they are today: tables and
+nothing else.
 
-Old paths are written without their common beginning, ``IPython.parallel.``. How they are imported: `legacy_imports`.
+Old paths are written without their common beginning, ``IPython.parallel.``. How they are imported:
+`legacy_imports`.
 """
 
 # Copyright (c) IPython Development Team.
@@ -9,7 +11,8 @@ from __future__ import annotations
 
 __all__ = ["GONE", "MODULES", "MOVED", "PUBLIC"]
 
-# What `from IPython.parallel import *` gave in 3.x. All of it is at the top of ipyparallel, under the same name.
+# What `from IPython.parallel import *` gave in 3.x. All of it is at the top of ipyparallel, under the
+# same name.
 PUBLIC: tuple[str, ...] = (
     *("AsyncHubResult", "AsyncMapResult", "AsyncResult", "Client", "DirectView", "LoadBalancedView"),
     *("Dependency", "Reference", "depend", "dependent", "interactive", "require"),
@@ -20,8 +23,9 @@ PUBLIC: tuple[str, ...] = (
     *("collect_exceptions", "unwrap_exception", "wrap_exception"),
 )
 
-# Old module -> today's. The longest beginning counts, and what follows it stays: `client.view` -> `ipyparallel.client.view`.
-# Of `apps` only the parts are mapped: ipyparallel's own modules of these names warn, and hold less.
+# Old module -> today's. The longest beginning counts, and what follows it stays: `client.view` ->
+# `ipyparallel.client.view`. Of `apps` only the parts are mapped: ipyparallel's own modules of these
+# names warn, and hold less.
 MODULES: dict[str, str] = {
     "apps.baseapp": "ipyparallel.apps.baseapp",
     "apps.ipclusterapp": "ipyparallel.cluster.app",
@@ -57,13 +61,13 @@ MOVED: dict[str, tuple[str, str]] = {
     "controller.scheduler.weighted": ("ipyparallel.controller.task_scheduler", "weighted"),
 }
 
-_MPI_AT_START = "engines initialize MPI themselves when started with the 'mpi' launcher (ipcluster start --engines=mpi)"
+_MPI_AT_START = "engines initialize MPI themselves when started by ipcluster start --engines=mpi"
 _LAUNCHER_MIXIN = "the launchers of ipyparallel.cluster.launcher hold these settings themselves"
 _NOTHING_TO_SPIN = "messages are received on a thread of the client's own; drop the decorator"
 
 # Modules and names without a successor of the same shape: what to write instead.
 GONE: dict[str, str] = {
-    "apps.baseapp.ParallelCrashHandler": "ipyparallel's applications log their errors; there is no crash handler",
+    "apps.baseapp.ParallelCrashHandler": "applications log their errors; there is no crash handler",
     "apps.ipengineapp.MPI": _MPI_AT_START,
     "apps.ipengineapp.mpi4py_init": _MPI_AT_START,
     "apps.ipengineapp.pytrilinos_init": _MPI_AT_START,

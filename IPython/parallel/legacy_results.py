@@ -14,7 +14,7 @@ def wrap_getitem(original: Callable[..., Any]) -> Callable[..., Any]:
     """`AsyncResult.__getitem__` that gives what succeeded, also where another engine's part failed."""
 
     def __getitem__(self: AsyncResult, key: Any) -> Any:
-        """A part of the result, by index or slice; metadata, by name. Raises what the parts asked for raised."""
+        """Parts of the result, by index or slice, or metadata, by name. Raises what these parts raised."""
         if isinstance(key, str) or not _failed_in_parts(self):
             return original(self, key)
         parts = self._raw_results[key]

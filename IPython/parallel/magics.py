@@ -23,9 +23,15 @@ __all__ = ["ClusterMagics", "load_ipython_extension", "unload_ipython_extension"
 
 OPTIONS_OF = {
     "start": {"n": "-n"},
-    "attach": {"profile": "--profile", "cluster_id": "--cluster-id", "connection_file": "--connection-file"},
+    "attach": {
+        "profile": "--profile",
+        "cluster_id": "--cluster-id",
+        "connection_file": "--connection-file",
+    },
 }
-NO_CLUSTER = "no cluster yet: start one with `%cluster start`, or attach to a running one with `%cluster attach`"
+NO_CLUSTER = (
+    "no cluster yet: start one with `%cluster start`, or attach to a running one with `%cluster attach`"
+)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -69,12 +75,18 @@ class ClusterMagics(Magics):
     def cluster(self, line: str) -> None:
         """Start a cluster on this machine or attach to a running one; say how it is; stop or leave it.
 
-        ``start`` and ``attach`` put the client into the namespace as `rc` and a load-balanced view as `view`. A cluster
-        that was started here ends with ``stop`` and with the session; one that was attached to goes on.
+        ``start`` and ``attach`` put the client into the namespace as `rc` and a load-balanced view as
+        `view`. A cluster that was started here ends with ``stop`` and with the session; one that was
+        attached to goes on.
         """
         options = parse_argstring(self.cluster, line)
         _check_belongs(options)
-        actions = {"start": self._start, "attach": self._attach, "status": self._status, "stop": self._stop}
+        actions = {
+            "start": self._start,
+            "attach": self._attach,
+            "status": self._status,
+            "stop": self._stop,
+        }
         actions[options.action](options)
 
     @no_var_expand
@@ -82,9 +94,9 @@ class ClusterMagics(Magics):
     def submit(self, line: str, cell: str) -> Future | None:
         """Run the cell on an engine of `view`, and give its future at once.
 
-        ``%%submit`` alone returns the future; ``%%submit name`` puts it into the namespace under that name. The value
-        is that of the cell's last expression. The cell sees the names of this namespace as they are now, and, first,
-        those that were pushed to the engine; what it assigns is its own.
+        ``%%submit`` alone returns the future; ``%%submit name`` puts it into the namespace under that
+        name. The value is that of the cell's last expression. The cell sees the names of this namespace
+        as they are now, and, first, those that were pushed to the engine; what it assigns is its own.
         """
         name = line.strip()
         if name and not name.isidentifier():
@@ -106,8 +118,7 @@ class ClusterMagics(Magics):
         self._use(lambda: start_local(options.n))
 
     def _attach(self, options: argparse.Namespace) -> None:
-        file = options.connection_file
-        self._use(lambda: connect(file or connection_file_of(options.profile, options.cluster_id), options.timeout))
+        self._use(lambda: connect(_file_of(options), options.timeout))
 
     def _use(self, choose: Callable[[], ChosenCluster]) -> None:
         if self._cluster is not None:
@@ -146,6 +157,10 @@ class ClusterMagics(Magics):
         assert self._cluster is not None
         origin = "started here" if self._cluster.is_ours else "attached"
         return f"{_counted(len(self._cluster.client.ids), 'engine')}, {origin}"
+
+
+def _file_of(options: argparse.Namespace) -> Path:
+    return options.connection_file or connection_file_of(options.profile, options.cluster_id)
 
 
 def _check_belongs(options: argparse.Namespace) -> None:

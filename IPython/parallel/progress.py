@@ -53,7 +53,8 @@ def wait_interactive(
     Returns
     -------
     DoneAndNotDoneFutures
-        The named pair ``(done, not_done)`` of sets, as from `concurrent.futures.wait`. A map is one future in it.
+        The named pair ``(done, not_done)`` of sets, as from `concurrent.futures.wait`. A map is one
+        future in it.
 
     Raises
     ------
@@ -64,8 +65,8 @@ def wait_interactive(
 
     Notes
     -----
-    Any thread but those of callbacks. In a notebook the bar is a widget where ipywidgets is installed (``tqdm.auto``).
-    Source: `concurrent.futures.wait` and ipyparallel's `AsyncResult.wait_interactive`.
+    Any thread but those of callbacks. In a notebook the bar is a widget where ipywidgets is installed
+    (``tqdm.auto``). Source: `concurrent.futures.wait` and ipyparallel's `AsyncResult.wait_interactive`.
 
     .. versionadded:: 1.0
     """
@@ -88,8 +89,9 @@ def wait_interactive(
 class _Waited:
     """Futures, and how many of their calls are over.
 
-    Most futures report when they are done, so that a bar over many thousands costs nothing while nothing happens. A map
-    is asked for its progress, and a Hub's result whether it is done: they do not tell.
+    Most futures report when they are done, so that a bar over many thousands costs nothing while
+    nothing happens. A map is asked for its progress, and a Hub's result whether it is done: they do not
+    tell.
     """
 
     def __init__(self, futures: set[Future]) -> None:
@@ -104,7 +106,7 @@ class _Waited:
             future.add_done_callback(self._news.put)
 
     def wait_for_news(self, timeout: float | None) -> None:
-        """Wait until a future reports, no longer than `timeout` seconds nor than until the next look is due."""
+        """Wait until a future reports, at most `timeout` seconds, or until the next look is due."""
         pause = INTERVAL if self._asked & self._left else TICK
         with suppress(Empty):
             self._settle(self._news.get(timeout=pause if timeout is None else min(pause, timeout)))
@@ -134,7 +136,9 @@ def _checked(futures: Iterable[Future]) -> set[Future]:
     found = set()
     for future in futures:
         if not isinstance(future, Future):
-            raise TypeError(f"wait_interactive waits for futures, as submit and map give them, not for {future!r}")
+            raise TypeError(
+                f"wait_interactive waits for futures, as submit and map give them, not for {future!r}"
+            )
         found.add(future)
     return found
 

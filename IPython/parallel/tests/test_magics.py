@@ -71,13 +71,17 @@ class TestCluster:
             with pytest.raises(UsageError, match="start one with `%cluster start`"):
                 run(shell, cell)
 
-    def test_attach(self, shell: InteractiveShell, connection_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_attach(
+        self, shell: InteractiveShell, connection_file: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         run(shell, f"%cluster attach --connection-file {connection_file}")
         assert "2 engines, attached" in capsys.readouterr().out
         assert isinstance(shell.user_ns["rc"], ipyparallel.Client)
         assert run(shell, "view.submit(pow, 2, 5).result()") == 32
 
-    def test_status(self, attached: InteractiveShell, gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_status(
+        self, attached: InteractiveShell, gate: Gate, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         attached.push({"pass_gate": calls.pass_gate, "address": gate.address})
         future = run(attached, "%%submit\npass_gate(address)")
         gate.wait_for_arrivals(1)
@@ -122,7 +126,9 @@ class TestCluster:
             run(shell, line)
         assert not {"rc", "view"} & shell.user_ns.keys()
 
-    def test_start_stop_and_start_again(self, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_start_stop_and_start_again(
+        self, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         processes = []
         for _ in range(2):
             run(shell, "%cluster start -n 1")
@@ -135,7 +141,8 @@ class TestCluster:
     def test_ends_with_the_session(self, tmp_path: Path) -> None:
         script = tmp_path / "session.ipy"
         script.write_text(
-            "%load_ext IPython.parallel\n%cluster start -n 1\nimport os\nprint('PID', view.submit(os.getpid).result())\n"
+            "%load_ext IPython.parallel\n%cluster start -n 1\n"
+            "import os\nprint('PID', view.submit(os.getpid).result())\n"
         )
         command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=nocolor", str(script)]
         environment = {"IPYTHONDIR": str(tmp_path / "ipython"), "PATH": "", "HOME": str(tmp_path)}
@@ -154,12 +161,18 @@ class TestCluster:
         run(attached, "%load_ext IPython.parallel")
         run(attached, "%cluster")
 
-    def test_beside_ipyparallels_own(self, attached: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_beside_ipyparallels_own(
+        self, attached: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         ours = {("line", "cluster"), ("cell", "submit")}
-        before = {(kind, name) for kind, names in attached.magics_manager.magics.items() for name in names}
+        before = {
+            (kind, name) for kind, names in attached.magics_manager.magics.items() for name in names
+        }
         monkeypatch.setattr("ipyparallel.client.view.get_ipython", lambda: attached)
         attached.user_ns["rc"][:].activate()
-        gained = {(kind, name) for kind, names in attached.magics_manager.magics.items() for name in names} - before
+        gained = {
+            (kind, name) for kind, names in attached.magics_manager.magics.items() for name in names
+        } - before
         assert ("cell", "px") in gained
         assert not ours & gained
         run(attached, "%px a = 3")
@@ -206,8 +219,8 @@ class TestSubmit:
         assert submitted(attached, "pushed + 1") == 8
 
     def test_functions_and_classes_of_the_cell(self, attached: InteractiveShell) -> None:
-        cell = "def even(n): return n == 0 or odd(n - 1)\ndef odd(n): return n != 0 and even(n - 1)\neven(10), odd(10)"
-        assert submitted(attached, cell) == (True, False)
+        odd_and_even = "def even(n): return n == 0 or odd(n - 1)\ndef odd(n): return n != 0 and even(n - 1)\n"
+        assert submitted(attached, f"{odd_and_even}even(10), odd(10)") == (True, False)
         assert submitted(attached, "class C:\n    n = 3\n    def m(self): return self.n\nC().m()") == 3
 
     def test_error(self, attached: InteractiveShell) -> None:
@@ -228,7 +241,8 @@ class TestSubmit:
 
     def test_await(self, attached: InteractiveShell) -> None:
         run(attached, "n = 1")
-        cell = "import asyncio\nasync def later(value):\n    return value\nn += 1\nawait asyncio.sleep(0)\nawait later(n)"
+        later = "async def later(value):\n    return value\n"
+        cell = f"import asyncio\n{later}n += 1\nawait asyncio.sleep(0)\nawait later(n)"
         assert submitted(attached, cell) == 2
 
     def test_async_functions_alone_do_not_make_it_asynchronous(self, attached: InteractiveShell) -> None:
@@ -241,4 +255,3 @@ class TestSubmit:
     def test_braces_are_left_alone(self, attached: InteractiveShell) -> None:
         run(attached, "key = 'here'")
         assert submitted(attached, "f'{key}', '{key}', '$key'") == ("here", "{key}", "$key")
-

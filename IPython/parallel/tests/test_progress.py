@@ -6,7 +6,13 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    Future,
+    ThreadPoolExecutor,
+)
 from typing import Any
 
 import ipyparallel
@@ -47,7 +53,9 @@ def done(value: Any = None) -> Future:
 
 
 class TestWhatItWaitsFor:
-    def test_list_of_futures(self, view: Any, bar: type[Bar], capsys: pytest.CaptureFixture[str]) -> None:
+    def test_list_of_futures(
+        self, view: Any, bar: type[Bar], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         futures = [view.submit(calls.identity, n) for n in range(20)]
         finished, unfinished = wait_interactive(futures, PATIENCE, desc="twenty")
         assert (finished, unfinished) == (set(futures), set())
@@ -75,7 +83,9 @@ class TestWhatItWaitsFor:
         wait_interactive(client[:].apply_async(calls.identity, 1), PATIENCE)
         assert (bar.last.n, bar.last.total) == (2, 2)
 
-    def test_a_hub_result(self, client: ipyparallel.Client, view: Any, connection_file: Any, bar: type[Bar]) -> None:
+    def test_a_hub_result(
+        self, client: ipyparallel.Client, view: Any, connection_file: Any, bar: type[Bar]
+    ) -> None:
         result = view.apply_async(calls.identity, 1)
         result.wait(PATIENCE)
         other = ipyparallel.Client(connection_file)
@@ -158,7 +168,8 @@ class TestHowItWaits:
         assert found.not_done == {pending}
 
     def test_first_exception_goes_on_after_a_success(self, bar: type[Bar]) -> None:
-        found = wait_interactive([done(), pending := Future()], 0.05, FIRST_EXCEPTION)  # type: ignore[var-annotated]
+        pending: Future = Future()
+        found = wait_interactive([done(), pending], 0.05, FIRST_EXCEPTION)
         assert found.not_done == {pending}
 
     def test_unknown_condition(self) -> None:
