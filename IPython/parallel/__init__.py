@@ -62,3 +62,7 @@ def __getattr__(name: str) -> Any:
         return legacy_imports.top_level(name)
     found = globals()[name] = getattr(import_module(f".{_LAZY[name]}", __name__), name)
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
