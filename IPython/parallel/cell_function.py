@@ -11,14 +11,16 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from .names_read import read_first
+
 NAME = "cell"
 
 
 def function_of_cell(shell: InteractiveShell, cell: str) -> Callable[[], Any]:
     """The function of no arguments that does what the cell would do.
 
-    Names are those of the shell's namespace. What the cell assigns is local to the call; where it has a
-    value in the namespace now, the call begins with that, so that ``x += 1`` works. IPython's syntax
+    Names are those of the shell's namespace. What the cell assigns is local to the call; what it reads
+    before, and has a value in the namespace now, begins with that, so that ``x += 1`` works. IPython's syntax
     (``!ls``, ``%time``) and top-level ``await`` work, too.
 
     Raises
@@ -32,7 +34,7 @@ def function_of_cell(shell: InteractiveShell, cell: str) -> Callable[[], Any]:
     if body and isinstance(body[-1], ast.Expr):
         body[-1] = ast.copy_location(ast.Return(body[-1].value), body[-1])
     definition = _definition(body)
-    begin_with = sorted(name for name in _assigned(definition) if name in shell.user_ns)
+    begin_with = sorted(_assigned(definition) & read_first(body) & shell.user_ns.keys())
     _add_parameters(definition, begin_with)
     if _uses_ipython(definition):
         # The engine's own: what `!ls` stands for calls it, and this session's stays here.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,10 @@ class TestSubmit:
         assert submitted(attached, "x += 1\nitems.append(x)\nitems") == [1, 6]
         assert (attached.user_ns["x"], attached.user_ns["items"]) == (5, [1])
         assert submitted(attached, "x += 1\nx") == 6
+
+    def test_what_is_assigned_first_does_not_travel(self, attached: InteractiveShell) -> None:
+        attached.push({"lock": threading.Lock(), "_": threading.Lock()})
+        assert submitted(attached, "lock = 3\nfor _ in range(2): lock += 1\nlock") == 5
 
     def test_names_are_as_they_are_now(self, attached: InteractiveShell) -> None:
         run(attached, "y = 'before'")
