@@ -35,8 +35,6 @@ class BufferedResult(CallbackQueue, AsyncResult):
     _return_exceptions = False
     _targets = None
     owner = False
-    # Its `wait` only waits; nobody has to be in it for the result to arrive (`result_shim`).
-    _settles_itself = True
 
     def __init__(self, room: EngineRoom, fname: str) -> None:
         Future.__init__(self)

@@ -94,13 +94,21 @@ class CallbackQueue:
             Gets this future as its only argument.
         """
         with self._condition:
-            if self._state not in _OVER or self._done_callbacks:
+            queued = self._done_callbacks and not never_waits(fn)
+            if self._state not in _OVER or queued:
                 self._done_callbacks.append(fn)
                 return
         call(fn, self)
 
     def _invoke_callbacks(self: Any) -> None:
         """Called by ``Future`` once the state is set: hand the callbacks over instead of running them here."""
+        if not self._done_callbacks:
+            return
+        with self._condition:
+            at_once = [fn for fn in self._done_callbacks if never_waits(fn)]
+            self._done_callbacks[:] = [fn for fn in self._done_callbacks if not never_waits(fn)]
+        for fn in at_once:
+            call(fn, self)
         if self._done_callbacks:
             post(self._run_callbacks)
 
@@ -114,6 +122,15 @@ class CallbackQueue:
             call(fn, self)
             with self._condition:
                 del self._done_callbacks[0]
+
+
+def never_waits(fn: Any) -> bool:
+    """Whether a callback only notes that the future is over, or wakes somebody: ipyparallel's own, and asyncio's.
+
+    These run at once, before all others. A user's callback that waits by their means (``client.wait(ar)``,
+    ``asyncio.run(...)``) is on the callbacks' thread, and would wait for ever for what comes behind it there.
+    """
+    return str(getattr(fn, "__module__", "")).partition(".")[0] in ("ipyparallel", "asyncio")
 
 
 def call(fn: Callable[[Any], object], future: Future[Any]) -> None:

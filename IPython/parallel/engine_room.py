@@ -18,6 +18,7 @@ from . import call_pickling, process_exit
 from .connection_watch import ConnectionWatch
 from .dispatcher import Dispatcher, Line, Task
 from .errors import ClusterGone, InitializerFailed
+from .hub_watch import HubWatch
 from .known_results import KnownResults
 from .rebuilt_errors import rebuild_exception
 from .task_result import TaskResult
@@ -62,12 +63,18 @@ class EngineRoom:
         self._transport = Transport(client)
         self.dispatcher = Dispatcher(self._transport, over=self.forget)
         process_exit.finish_before_exit(self.dispatcher)
-        dispatcher = self.dispatcher
-        self._watch = ConnectionWatch(
-            client,
-            gone=lambda: dispatcher.break_off(lambda: ClusterGone("the connection to the controller is lost")),
-            back=dispatcher.resume,
-        )
+        self.hub = HubWatch(client)
+        dispatcher, hub = self.dispatcher, self.hub
+
+        def gone() -> None:
+            for part in (dispatcher, hub):
+                part.break_off(lambda: ClusterGone("the connection to the controller is lost"))
+
+        def back() -> None:
+            dispatcher.resume()
+            hub.resume()
+
+        self._watch = ConnectionWatch(client, gone, back)
 
     @property
     def client(self) -> Any:
@@ -213,6 +220,7 @@ class EngineRoom:
     def close(self) -> None:
         """The client is being closed: whatever is outstanding fails."""
         self._watch.stop()
+        self.hub.break_off(lambda: ClusterGone("the client was closed"))
         self.dispatcher.stop(lambda: ClusterGone("the client was closed"))
 
     def with_results(self, jobs: Any) -> Any:

@@ -9,13 +9,15 @@ cannot be cancelled for certain.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from ipyparallel import AsyncHubResult, AsyncResult
+from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult
+from ipyparallel.client.map import Map
 
 from . import callbacks, task_states
+from .engine_room import EngineRoom, room_of
 
 
 def cancel(self: AsyncResult) -> bool:
@@ -68,21 +70,12 @@ add_done_callback.__doc__ = callbacks.CallbackQueue.add_done_callback.__doc__
 
 def invoke_callbacks(self: AsyncResult) -> None:
     """The result is here: run ipyparallel's own callbacks, which only note it, and hand over the user's."""
-    with self._condition:
-        own = [fn for fn in self._done_callbacks if _is_bookkeeping(fn)]
-        self._done_callbacks[:] = [fn for fn in self._done_callbacks if not _is_bookkeeping(fn)]
-    for fn in own:
-        callbacks.call(fn, self)
     callbacks.CallbackQueue._invoke_callbacks(self)
 
 
 def run_callbacks(self: AsyncResult) -> None:
     """Run the users' callbacks. On the callbacks' thread."""
     callbacks.CallbackQueue._run_callbacks(self)
-
-
-def _is_bookkeeping(fn: Any) -> bool:
-    return str(getattr(fn, "__module__", "")).partition(".")[0] == "ipyparallel"
 
 
 def await_(self: AsyncResult) -> Generator[Any, None, Any]:
@@ -100,12 +93,76 @@ def wrap_init_futures(original: Callable[..., None]) -> Callable[..., None]:
     return _init_futures
 
 
-def hub_done(self: AsyncHubResult) -> bool:
-    """Whether the call is over; asks the Hub."""
-    return bool(self.wait(0)) or Future.done(self)
+def join(cls: type[AsyncResult], *async_results: AsyncResult) -> AsyncResult:
+    """One result for several, the inverse of ``split``: its value is the list of theirs.
+
+    Joined by ``AsyncMapResult.join``, results of maps are one map's, and their lists one list. Source: ipyparallel,
+    where results of load-balanced views and of maps cannot be joined.
+
+    Raises
+    ------
+    ValueError
+        Without any result.
+    """
+    if not async_results:
+        raise ValueError("Must specify at least one AsyncResult to join")
+    first = async_results[0]
+    if len(async_results) == 1:
+        return first
+    children = [child for result in async_results for child in result._children]
+    common: dict[str, Any] = {"fname": first._fname, "return_exceptions": first._return_exceptions}
+    if issubclass(cls, AsyncMapResult):
+        return AsyncMapResult(first._client, children, Map(), **common)
+    targets = [target for result in async_results for target in _targets_of(result)]
+    return AsyncResult(first._client, children, targets=targets, owner=False, **common)
 
 
-def hub_exception(self: AsyncHubResult, timeout: float | None = None) -> BaseException | None:
-    """The error of the call, asking the Hub until it has it; see `AsyncResult.exception`."""
-    self.wait(-1 if timeout is None else max(0, timeout))
-    return Future.exception(self, 0)
+def _targets_of(result: AsyncResult) -> Iterable[Any]:
+    return result._targets if result._targets is not None else [None] * len(result._children)
+
+
+def hub_init_futures(self: AsyncHubResult) -> None:
+    """Let the result be made of its calls' futures, as others are: the client's own, or such as the Hub is asked for."""
+    room = room_of(self._client)
+    self._children = [_call_of(room, msg_id) for msg_id in self.msg_ids]
+    self._metadata = [child.output.metadata for child in self._children]
+    AsyncResult._init_futures(self)
+
+
+def _call_of(room: EngineRoom, msg_id: str) -> Any:
+    known = room.results.get(msg_id)
+    if known is not None:
+        return known._children[0]
+    return room.client._futures.get(msg_id) or room.hub.future_for(msg_id)
+
+
+def hub_add_done_callback(self: AsyncHubResult, fn: Callable[[AsyncResult], object]) -> None:
+    """Call ``fn(self)`` when the call is over, whether or not anybody keeps this result; see `AsyncResult`'s."""
+    add_done_callback(self, fn)
+    if getattr(fn, "__self__", None) is not self:  # its own bookkeeping needs nobody to keep it
+        room_of(self._client).hub.keep(self.msg_ids)
+
+
+def hub_ready(self: AsyncHubResult) -> bool:
+    """Whether the call is over; asks the Hub, and so takes the time of a request if it is not known to be."""
+    if not self._ready:
+        room_of(self._client).hub.ask()
+    return bool(self._ready)
+
+
+def wrap_hub_getitem(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`AsyncHubResult[...]` that asks the Hub before it tells what is known of a call, and for nothing else."""
+
+    def __getitem__(self: AsyncHubResult, key: Any) -> Any:
+        """A result by its position, or metadata by its name."""
+        if isinstance(key, str) and any(key in metadata for metadata in self._metadata):
+            hub_ready(self)
+        return original(self, key)
+
+    return __getitem__
+
+
+def hub_progress(self: AsyncHubResult) -> int:
+    """How many of the calls are over; asks the Hub."""
+    hub_ready(self)
+    return sum(child.done() for child in self._children)

@@ -25,7 +25,6 @@ import math
 import operator
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from types import FrameType, MethodType
@@ -67,28 +66,11 @@ def result(ar: Future[Any], timeout: float | None = None) -> Any:
     if ar._state == FINISHED and ar._exception is None:
         return ar._result
     # Not by way of ar.get(), which calls ar.result().
-    if not Future.done(ar) and _is_polled(type(ar)):
-        timeout = _poll(ar, timeout)
     return Future.result(ar, timeout)
 
 
 future_result = result
 """The same function under the name that reads well where there is no ``ar.`` before it."""
-
-
-def _is_polled(cls: type) -> bool:
-    """Whether a class overrides an inherited ``wait``: ipyparallel's AsyncHubResult ends only while somebody is in it."""
-    return not getattr(cls, "_settles_itself", False) and sum("wait" in vars(base) for base in cls.__mro__) > 1
-
-
-def _poll(ar: Any, timeout: float | None) -> float | None:
-    """Fetch a result through ``ar.wait``; return the seconds that are left of `timeout`."""
-    if timeout is None:
-        ar.wait(-1)  # for ever, to ar.wait
-        return None
-    deadline = time.monotonic() + timeout
-    ar.wait(max(timeout, 0))
-    return deadline - time.monotonic()
 
 
 class ResultAccess:

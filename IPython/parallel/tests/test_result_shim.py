@@ -23,7 +23,6 @@ import pathlib
 import pickle
 import threading
 import time
-import types
 import unittest
 import warnings
 import weakref
@@ -52,9 +51,6 @@ class FakeAsyncResult(Future):
     """What the patch makes of AsyncResult, as far as `result` sees it."""
 
     result = ResultAccess()
-
-    def wait(self, timeout=-1):
-        raise AssertionError("a future that is set by others is not polled")
 
 
 class Waited(Exception):
@@ -96,23 +92,8 @@ class TaskError(Exception):
     pass
 
 
-class HubResult(FakeAsyncResult):
-    """Ends only while somebody is in its wait, as ipyparallel's AsyncHubResult does."""
-
-    def __init__(self, *, polls_needed=1, outcome=42):
-        super().__init__()
-        self.polls = []
-        self.polls_needed = polls_needed
-        self.outcome = outcome
-
-    def wait(self, timeout=-1):
-        self.polls.append(timeout)
-        if len(self.polls) >= self.polls_needed:
-            if isinstance(self.outcome, Exception):
-                self.set_exception(self.outcome)
-            else:
-                self.set_result(self.outcome)
-        return self.done()
+class GetsByResult(FakeAsyncResult):
+    """``get`` calls ``result``, as ipyparallel's does."""
 
     def get(self, timeout=None):
         return self.result()
@@ -244,49 +225,10 @@ def test_unexpected_arguments_are_refused():
         done(3).result(wait=True)
 
 
-# -- results that must be polled
-
-
-def test_a_hub_result_is_polled_for_ever_by_a_use_and_by_a_call():
-    used, called = HubResult(), HubResult()
-    assert used.result + 1 == 43
-    assert called.result() == 42
-    assert used.polls == called.polls == [-1]
-
-
-def test_a_hub_result_is_polled_once_and_no_more_when_it_is_there():
-    ar = HubResult()
-    assert ar.result() == ar.result() == 42
-    assert len(ar.polls) == 1
-
-
-@pytest.mark.parametrize("timeout", [0, -1, -7])
-def test_a_hub_result_is_not_waited_for_without_time(timeout):
-    ar = HubResult(polls_needed=2)
-    with pytest.raises(TimeoutError):
-        ar.result(timeout)
-    assert ar.polls == [0]
-    assert ar.result(timeout) == 42
-
-
-def test_a_hub_result_gets_the_time_that_the_poll_left(monkeypatch):
-    clock = iter([1000, 1030])
-    monkeypatch.setattr(result_shim, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
-    ar = HubResult(polls_needed=2)
-    ar._condition = WaitTrap()
-    with pytest.raises(Waited):
-        ar.result(timeout=100)
-    assert ar.polls == [100]
-    assert ar._condition.waits == [70]
-
-
-def test_a_hub_result_raises_its_error():
-    with pytest.raises(TaskError):
-        list(HubResult(outcome=TaskError()).result)
-
-
 def test_get_may_be_made_of_result():
-    assert HubResult().get() == 42
+    ar = GetsByResult()
+    ar.set_result(42)
+    assert ar.get() == 42
 
 
 # -- what waits, and what does not
