@@ -24,7 +24,8 @@ from ipyparallel import Client
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.serialize import Reference
 
-from . import engine_bundle
+from . import engine_bundle, unnamed_globals
+from .result_shim import LazyResult
 
 _ABSENT = object()
 _SELF = object()
@@ -50,19 +51,22 @@ class PickledFunction:
         The pickled function.
     """
 
-    __slots__ = ("_cells", "_enclosed", "_watched", "data", "key")
+    __slots__ = ("_cells", "_enclosed", "_sizes", "_watched", "data", "key")
 
     def __init__(self, function: Any, data: bytes, pickler: CallPickler) -> None:
         self.data = data
         self.key = hashlib.blake2b(data, digest_size=16).digest()
         # A recursive function is one of its own names: referred to here, it would never be forgotten.
         self._watched = [(space, name, _or_self(value, function)) for space, name, value in pickler.watched]
+        self._sizes = pickler.sizes
         own = _closure(function)
         self._enclosed = [_or_self(_content(cell), function) for cell in own]
         self._cells = [(cell, _or_self(value, function)) for cell, value in pickler.cells if cell not in own]
 
     def is_current(self, function: Any) -> bool:
         """Whether every name it was pickled with, global or enclosed, is still bound to the same object."""
+        if any(len(space) != size for space, size in self._sizes):
+            return False
         if not (self._watched or self._cells or self._enclosed):
             return True
         now = [(space.get(name, _ABSENT), value) for space, name, value in self._watched]
@@ -94,6 +98,41 @@ class _Globals:
         return _namespaces.globals_of, self._of
 
 
+class _Apart:
+    """Stands in a pickle for a global that is pickled by itself."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self._of = (name, data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _shipping.load_apart, self._of
+
+
+_TOO_LARGE = f"larger than {unnamed_globals.LARGEST >> 20} MiB, and not named in the function"
+
+
+class _TooLarge(Exception):
+    def __str__(self) -> str:
+        return _TOO_LARGE
+
+
+class _SmallFile(io.BytesIO):
+    """Refuses what is too large, before all of it is pickled."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > unnamed_globals.LARGEST:
+            raise _TooLarge
+        return super().write(data)
+
+
+def _offered(versions: dict[str, float], values: Mapping[str, Any]) -> dict[str, float]:
+    """`versions`, but older for what is not there: with another function, the same version may come as it is."""
+    return {
+        name: version - 0.5 if type(values[name]) is _shipping.Unavailable else version
+        for name, version in versions.items()
+    }
+
+
 class _Versions:
     """Counts, per module and name, how often the caller bound the name to another object."""
 
@@ -101,7 +140,7 @@ class _Versions:
         self._seen: dict[tuple[str, str], tuple[Any, int]] = {}
         self._lock = threading.Lock()
 
-    def of(self, module: str, values: Mapping[str, Any]) -> dict[str, int]:
+    def of(self, module: str, values: Mapping[str, Any]) -> dict[str, float]:
         with self._lock:
             return {name: self._of(module, name, value) for name, value in values.items()}
 
@@ -117,16 +156,29 @@ _versions = _Versions()
 
 
 class CallPickler(_shipping.Pickler):
-    """The caller's side of `shipping`: notes what a pickled function depends on."""
+    """The caller's side of `shipping`: notes what a pickled function depends on.
+
+    Parameters
+    ----------
+    file : file
+    tolerant : bool
+        Whether something stands for globals that cannot be pickled, instead of the error that says so.
+    within : CallPickler, optional
+        The one whose globals are being pickled here, each apart from the others.
+    """
 
     homeward = False
 
-    def __init__(self, file: io.BytesIO, *, tolerant: bool = False) -> None:
+    def __init__(self, file: io.BytesIO, *, tolerant: bool = False, within: CallPickler | None = None) -> None:
         super().__init__(file)
         self._tolerant = tolerant
+        self._is_apart = within is not None
         self.watched: list[tuple[Mapping[str, Any], str, Any]] = []
+        self.sizes: list[tuple[Mapping[str, Any], int]] = []
         self.cells: list[tuple[types.CellType, Any]] = []
         self._shared: dict[str, _Globals] = {}
+        # Modules that come as a whole: once is enough.
+        self._whole: set[tuple[int, bool]] = set() if within is None else within._whole
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is Reference:
@@ -135,6 +187,10 @@ class CallPickler(_shipping.Pickler):
         if isinstance(owner, _CONNECTED):
             # Libraries keep the map they were given beside the function that they map: lmfit sends both.
             return _shipping.Unavailable, (type(owner).__name__, "its connection belongs to the caller's process")
+        if self._is_apart and type(obj) is LazyResult:
+            raise pickle.PicklingError("a result is not waited for")
+        if unnamed_globals.is_unpickler(obj):
+            return self._reduce_unpickler(obj)
         return super().reducer_override(obj)
 
     def home(self, obj: Any) -> tuple[str, str] | None:
@@ -145,13 +201,57 @@ class CallPickler(_shipping.Pickler):
         values = state[1]["__globals__"]
         self._watch(function)
         values = {name: value for name, value in values.items() if not _is_ipythons(value)}
-        state[1]["__globals__"] = {name: self._shippable(name, value) for name, value in values.items()}
+        values |= self._spelt_out(function)
+        shipped = {name: self._shippable(name, value) for name, value in values.items()}
+        unnamed = self._unnamed(function.__globals__, function.__code__)
+        shipped = {name: self._apart(name, value) for name, value in unnamed.items()} | shipped
+        state[1]["__globals__"] = shipped
         module = _module_of(function)
-        versions: dict[str, int] = {}
+        versions: dict[str, float] = {}
         if module is not None:
             newargs = (newargs[0], self._shared_globals(module, newargs[1]), *newargs[2:])
-            versions = _versions.of(module, values)
+            versions = _offered(_versions.of(module, unnamed | values), shipped)
         return make, newargs, (state, versions, home), None, None, _shipping.restore_function
+
+    def _spelt_out(self, function: types.FunctionType) -> dict[str, Any]:
+        """The globals that a function names in its strings, if it looks names up."""
+        code, space = function.__code__, function.__globals__
+        if not unnamed_globals.looks_names_up(code):
+            return {}
+        users = unnamed_globals.of_user(space)
+        values = {name: users[name] for name in unnamed_globals.spelt_out(code) & users.keys()}
+        self.watched.extend((space, name, value) for name, value in values.items())
+        return values
+
+    def _unnamed(self, space: dict[str, Any], code: types.CodeType) -> dict[str, Any]:
+        """The globals that `code` may ask for without naming them, unless they come along already."""
+        if unnamed_globals.looks_names_up(code):
+            return self._whole_module(space, code_only=False)
+        return self._whole_module(space, code_only=True) if unnamed_globals.unpickles(code) else {}
+
+    def _whole_module(self, space: dict[str, Any], *, code_only: bool) -> dict[str, Any]:
+        """All globals of a module; those that are data are not watched, or each step of a loop would send them anew."""
+        if (id(space), code_only) in self._whole:
+            return {}
+        self._whole |= {(id(space), True), (id(space), code_only)}
+        users = {name: value for name, value in unnamed_globals.of_user(space).items() if not _is_ipythons(value)}
+        code = {name: value for name, value in users.items() if unnamed_globals.is_code(value)}
+        self.sizes.append((space, len(space)))
+        self.watched.extend((space, name, value) for name, value in code.items())
+        return code if code_only else users
+
+    def _reduce_unpickler(self, obj: Any) -> Any:
+        """What reads pickles, and the classes and functions that a pickle may name as the caller's."""
+        main = sys.modules["__main__"]
+        values = self._whole_module(vars(main), code_only=True)
+        values = {name: value for name, value in values.items() if getattr(value, "__module__", "") == "__main__"}
+        if not values:
+            return super().reducer_override(obj)
+        shipped = {name: self._apart(name, value) for name, value in values.items()}
+        shared = self._shared_globals("__main__", {"__name__": "__main__", "__package__": None})
+        module, name = ("pickle", "") if obj is pickle else ("pickle", obj.__name__)
+        versions = _offered(_versions.of("__main__", values), shipped)
+        return _shipping.offer_and_find, (shared, shipped, versions, module, name)
 
     def _shared_globals(self, module: str, attributes: dict[str, Any]) -> _Globals:
         return self._shared.setdefault(module, _Globals(module, attributes))
@@ -167,6 +267,25 @@ class CallPickler(_shipping.Pickler):
             except Exception as error:
                 return _shipping.Unavailable(name, f"{type(error).__name__}: {error}")
         return value
+
+    def _apart(self, name: str, value: Any) -> Any:
+        """A global that nobody names: what it takes to make it there, so that it cannot fail the others."""
+        standing = _shipping.fresh(value)
+        if standing is not value:
+            return standing
+        if getattr(value, "nbytes", 0) > unnamed_globals.LARGEST:
+            return _shipping.Unavailable(name, _TOO_LARGE)
+        file = _SmallFile()
+        pickler = CallPickler(file, tolerant=True, within=self)
+        try:
+            pickler.dump(value)
+        except _TooLarge:
+            return _shipping.Unavailable(name, _TOO_LARGE)
+        except Exception as error:
+            return _shipping.Unavailable(name, f"{type(error).__name__}: {error}")
+        self.watched.extend(pickler.watched)
+        self.sizes.extend(pickler.sizes)
+        return _Apart(name, file.getvalue())
 
     def _watch(self, function: types.FunctionType) -> None:
         """Note what its names are bound to now; one that is bound later, in a notebook, is a change as well."""

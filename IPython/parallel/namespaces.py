@@ -32,11 +32,11 @@ class Namespace:
 
     def __init__(self) -> None:
         self.globals: dict[str, Any] = {}
-        self._versions: dict[str, int] = {}
+        self._versions: dict[str, float] = {}
         self._callers: dict[str, Any] = {}
         self._engines: dict[str, Any] = {}
 
-    def offer(self, values: Mapping[str, Any], versions: Mapping[str, int]) -> None:
+    def offer(self, values: Mapping[str, Any], versions: Mapping[str, float]) -> None:
         """Take the caller's `values` that are newer than what is here.
 
         An older or equal version must not overwrite: a call may have set the name meanwhile.

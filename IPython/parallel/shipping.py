@@ -13,6 +13,7 @@ own class.
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import pickle
 import sys
@@ -141,6 +142,25 @@ class Unavailable:
         raise RuntimeError(self.__dict__["_why"])
 
     __getattr__ = __setattr__ = __call__ = __getitem__ = __iter__ = __len__ = __bool__ = __enter__ = _refuse
+
+
+def load_apart(name: str, data: bytes) -> Any:
+    """A global that was pickled by itself, because the others do not depend on it; if that fails, it alone is missing."""
+    try:
+        return pickle.loads(data)
+    except Exception as error:
+        return Unavailable(name, f"{type(error).__name__}: {error}")
+
+
+def offer_and_find(
+    globals_: dict[str, Any], values: dict[str, Any], versions: dict[str, float], module: str, qualname: str
+) -> Any:
+    """An object of an importable module, once what it will look for is there."""
+    namespace = namespaces.namespace_of(globals_)
+    if namespace is not None:
+        namespace.offer(values, versions)
+    found = importlib.import_module(module)
+    return find(module, qualname) if qualname else found
 
 
 _DISPATCHING_CODE = functools.singledispatch(lambda: None).__code__

@@ -311,3 +311,48 @@ class TestClasses:
     def test_functions_that_come_back_are_the_callers_own(self, engine, module) -> None:
         m = module(CLASSES)
         assert engine.call(m.identity, m.is_same) is m.is_same
+
+
+class TestUnnamedGlobals:
+    """Who looks names up brings the whole module; nobody else does."""
+
+    SOURCE = "data = list(range(100))\nstep = 0\ndef other(): return 1\n"
+
+    @pytest.mark.parametrize(
+        "body",
+        ["globals()['da' + 'ta']", "eval(name)", "exec(name)", "[eval(n) for n in name]", "(lambda: globals())()[name]"]
+        + ["__import__('__main__')", "sys.modules['__main__']"],
+    )
+    def test_whole_module(self, module, body: str) -> None:
+        m = module(self.SOURCE + f"def f(name): return {body}")
+        assert b"other" in pickle_function(m.f).data
+
+    @pytest.mark.parametrize(
+        "body", ["name.eval()", "vars(name)", "'eval and globals'", "json.loads(name)", "data"]
+    )
+    def test_named_globals_alone(self, module, body: str) -> None:
+        m = module("import json\n" + self.SOURCE + f"def f(name): return {body}")
+        assert b"other" not in pickle_function(m.f).data
+
+    def test_step_of_a_loop_sends_nothing_anew(self, module) -> None:
+        m = module(self.SOURCE + "def f(name): return eval(name)")
+        before = pickle_function(m.f)
+        module("step = 1")
+        assert pickle_function(m.f) is before
+        module("another = 1")
+        assert pickle_function(m.f) is not before
+
+    def test_many_functions_that_look_names_up(self, engine, module) -> None:
+        lines = [f"def f{n}(name): return globals()[name]" for n in range(30)]
+        m = module("value = 7\n" + "\n".join(lines))
+        assert engine.call(m.f3, "value") == 7
+        assert engine.call(m.f29, "f3").__name__ == "f3"
+        assert len(pickle_function(m.f29).data) < 60_000
+
+    def test_pickle_brings_the_scripts_classes(self, module, monkeypatch) -> None:
+        main = types.ModuleType("__main__")
+        monkeypatch.setitem(sys.modules, "__main__", main)
+        exec("import pickle\nclass Kept: pass\ndata = 1\ndef f(b): return pickle.loads(b)\ndef g(b): return b", vars(main))
+        assert b"Kept" in pickle_function(main.f).data
+        assert b"Kept" not in pickle_function(main.g).data
+        assert b"Kept" in pickle_call(sys.modules["pickle"].loads, (b"",), {})[1]

@@ -17,7 +17,7 @@ import ipyparallel
 import pytest
 
 import IPython.parallel  # noqa: F401 (its import is what makes views executors)
-from IPython.parallel.tests.contracts import main_script
+from IPython.parallel.tests.contracts import calls, main_script
 from IPython.parallel.tests.contracts.harness import PATIENCE
 
 CHECKS = [name for name in vars(main_script) if name.startswith("check_")]
@@ -184,6 +184,60 @@ class TestEngineNames:
         engine.execute(f"after_1 = {names}", block=True)
         before, after = engine.pull(("before_1", "after_1"), block=True)
         assert set(after) - set(before) <= {"before_1"}
+
+
+class TestUnnamedGlobals:
+    """Globals that a function asks for while it runs."""
+
+    def test_what_the_notebook_adds_and_redefines(self, view: Any, define: Define) -> None:
+        main = define("def evaluate(text): return eval(text)\ndef f(): return 'first'")
+        assert view.submit(main.evaluate, "f()").result(PATIENCE) == "first"
+        exec("def f(): return 'second'", vars(main))
+        assert view.submit(main.evaluate, "f()").result(PATIENCE) == "second"
+        exec("added_1 = 'third'", vars(main))
+        assert view.submit(main.evaluate, "added_1").result(PATIENCE) == "third"
+
+    def test_engines_names_win(self, engine: ipyparallel.DirectView, view: Any, define: Define) -> None:
+        main = define("looked_up_1 = 'caller'\ndef look_up(name): return globals()[name]")
+        engine.push({"looked_up_1": "engine", "looked_up_2": "too"}, block=True)
+        assert view.submit(main.look_up, "looked_up_1").result(PATIENCE) == "engine"
+        assert view.submit(main.look_up, "looked_up_2").result(PATIENCE) == "too"
+
+    def test_what_a_call_set_stays(self, view: Any, define: Define) -> None:
+        main = define(
+            "set_1 = None\ndef set_it(v):\n global set_1\n set_1 = v\ndef look_up(name): return globals()[name]"
+        )
+        view.submit(main.set_it, 5).result(PATIENCE)
+        assert view.submit(main.look_up, "set_1").result(PATIENCE) == 5
+        main.something_else = 1
+        assert view.submit(main.look_up, "set_1").result(PATIENCE) == 5
+
+    @pytest.mark.parametrize(
+        ("value", "reason"),
+        [("bytes(2_000_000)", "larger than 1 MiB"), ("[bytes(900_000), b'x' * 900_000]", "larger than 1 MiB")]
+        + [("(n for n in 'ab')", "cannot pickle 'generator' object"), ("ipyparallel.Client", None)],
+    )
+    def test_what_does_not_come_says_so_when_used(self, view: Any, define: Define, value: str, reason: str) -> None:
+        main = define(
+            "import ipyparallel\n"
+            f"left_1 = {value}\n"
+            "beside_1 = 'here'\ndef evaluate(text): return eval(text)"
+        )
+        assert view.submit(main.evaluate, "beside_1").result(PATIENCE) == "here"
+        error = view.submit(main.evaluate, "len(left_1)").exception(PATIENCE)
+        assert isinstance(error, RuntimeError if reason else TypeError)
+        assert reason is None or reason in str(error)
+
+    def test_module_that_only_the_caller_has(self, view: Any, define: Define, monkeypatch) -> None:
+        monkeypatch.setitem(sys.modules, "only_the_caller_has_this", types.ModuleType("only_the_caller_has_this"))
+        main = define("import only_the_caller_has_this as it\nbeside_2 = 'here'\ndef evaluate(text): return eval(text)")
+        assert view.submit(main.evaluate, "beside_2").result(PATIENCE) == "here"
+
+    def test_result_among_the_globals_is_not_waited_for(self, view: Any, define: Define, gate: Any) -> None:
+        main = define("beside_3 = 'here'\ndef evaluate(text): return eval(text)")
+        main.waiting = view.client[view.client.ids[1]].submit(calls.pass_gate, gate.address, 1)
+        main.value = main.waiting.result
+        assert view.submit(main.evaluate, "beside_3").result(PATIENCE) == "here"
 
 
 class TestSharedGlobals:

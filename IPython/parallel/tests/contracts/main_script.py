@@ -275,6 +275,58 @@ def rate_with_default(x: int, rate: int = RATE) -> int:
     return x * rate
 
 
+UNNAMED = ["read by nobody in plain sight"]
+LARGE = bytes(3_000_000)
+
+
+def by_globals(name: str) -> Any:
+    return globals()[name]
+
+
+def by_eval(expression: str) -> Any:
+    return eval(expression)
+
+
+def by_exec(statement: str) -> Any:
+    names: dict[str, Any] = {}
+    exec(statement, globals(), names)
+    return names["out"]
+
+
+def by_sys_modules(name: str) -> Any:
+    return getattr(sys.modules["__main__"], name)
+
+
+def by_import(name: str) -> Any:
+    import __main__
+
+    return getattr(__main__, name)
+
+
+def by_import_from() -> Any:
+    from __main__ import UNNAMED
+
+    return UNNAMED
+
+
+def by_string_for_large() -> int:
+    return len(globals()["LARGE"])
+
+
+def calls_by_globals(name: str) -> Any:
+    return by_globals(name)
+
+
+def unpickle(data: bytes) -> Any:
+    return pickle.loads(data)
+
+
+def unpickle_with_an_import(data: bytes) -> Any:
+    from pickle import loads
+
+    return loads(data)
+
+
 def check_globals_and_modules(executor: Executor) -> None:
     assert executor.submit(gross, 3.5).result(TIMEOUT) == 6
 
@@ -387,6 +439,37 @@ def check_own_file(executor: Executor) -> None:
 
 def check_pickle_inside_a_call(executor: Executor) -> None:
     assert executor.submit(copy_by_pickle, Order(1)).result(TIMEOUT) == Order(1)
+
+
+def check_global_by_its_name(executor: Executor) -> None:
+    for function in (by_globals, by_sys_modules, by_import, calls_by_globals):
+        assert executor.submit(function, "UNNAMED").result(TIMEOUT) == UNNAMED
+        assert executor.submit(function, "Order").result(TIMEOUT) is Order
+        assert executor.submit(function, "factorial").result(TIMEOUT) is factorial
+
+
+def check_expressions_and_statements(executor: Executor) -> None:
+    assert executor.submit(by_eval, "gross(2) + math.floor(len(UNNAMED))").result(TIMEOUT) == 5
+    assert executor.submit(by_exec, "out = Order(factorial(3)).gross()").result(TIMEOUT) == 12
+    assert executor.submit(by_eval, "__name__").result(TIMEOUT) in ("__main__", "__mp_main__")
+
+
+def check_import_from_main(executor: Executor) -> None:
+    assert executor.submit(by_import_from).result(TIMEOUT) == UNNAMED
+
+
+def check_large_global_that_is_spelt_out(executor: Executor) -> None:
+    assert executor.submit(by_string_for_large).result(TIMEOUT) == len(LARGE)
+
+
+def check_lock_by_its_name(executor: Executor) -> None:
+    assert executor.submit(by_eval, "LOCK.acquire() and LOCK.release()").result(TIMEOUT) is None
+
+
+def check_pickles_among_the_arguments(executor: Executor) -> None:
+    data = pickle.dumps([Order(4), Colour.GREEN, factorial])
+    for function in (unpickle, unpickle_with_an_import, pickle.loads, functools.partial(call, pickle.loads)):
+        assert executor.submit(function, data).result(TIMEOUT) == [Order(4), Colour.GREEN, factorial]
 
 
 def check_error_class_of_the_script(executor: Executor) -> None:
