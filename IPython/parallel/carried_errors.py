@@ -16,9 +16,9 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ipyparallel import AsyncResult, Client
+from ipyparallel import AsyncResult, Client, LoadBalancedView
 from ipyparallel.client.remotefunction import getname
-from ipyparallel.error import CompositeError, RemoteError
+from ipyparallel.error import CompositeError, RemoteError, TaskAborted
 from ipyparallel.serialize import can, serialize_object
 
 from .call_pickling import CLIENT, dumps, pickle_function
@@ -103,6 +103,8 @@ def wrap_really_apply(original: Callable[..., Any]) -> Callable[..., Any]:
         result = original(self, carrying_errors(f), args, kwargs, **flags)
         if isinstance(result, AsyncResult):
             state_of(self).note([result])
+            for child in result._children:
+                child.knows_scheduler = isinstance(self, LoadBalancedView)
         return result
 
     return _really_apply
@@ -135,27 +137,37 @@ def _is_the_sessions_own(function: types.FunctionType) -> bool:
 
 
 def parts_of(results: Iterable[Any]) -> list[BaseException]:
-    """The remote errors among `results`, those of composite ones taken apart, as `collect_exceptions` counts them."""
+    """The errors among `results`, those of composite ones taken apart, as `collect_exceptions` counts them."""
     parts: list[BaseException] = []
     for result in results:
         if isinstance(result, CompositeError):
             parts += getattr(result, "exceptions", ())
-        elif isinstance(result, RemoteError):
+        elif isinstance(result, (RemoteError, TaskAborted)):
             parts.append(result)
     return parts
 
 
 def wrap_collect_exceptions(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`AsyncResult._collect_exceptions` whose CompositeError keeps the exceptions themselves, as ``exceptions``."""
+    """`AsyncResult._collect_exceptions` whose CompositeError keeps the exceptions themselves, as ``exceptions``.
+
+    A call that was aborted is an error among them; stock has it among the values.
+    """
 
     def _collect_exceptions(self: AsyncResult, results: Any) -> Any:
+        aborted = not self._return_exceptions and any(isinstance(result, TaskAborted) for result in results)
         try:
-            return original(self, results)
+            return original(self, [_as_remote(result) for result in results] if aborted else results)
         except CompositeError as error:
             error.exceptions = parts_of(results)
             raise
 
     return _collect_exceptions
+
+
+def _as_remote(result: Any) -> Any:
+    if not isinstance(result, TaskAborted):
+        return result
+    return RemoteError("TaskAborted", str(result), f"TaskAborted: {result}", {})
 
 
 def wrap_raise_exception(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ipyparallel import AsyncHubResult, AsyncResult, Client
 
-from .engine_room import existing_room
+from .buffered_result import BufferedResult
+from .engine_room import EngineRoom, existing_room
 from .task_result import TaskResult
 
 
@@ -20,6 +21,8 @@ def wrap_asyncresult_from_jobs(original: Callable[..., Any]) -> Callable[..., An
     def _asyncresult_from_jobs(self: Client, jobs: Any = None, owner: bool = False) -> AsyncResult:
         if isinstance(jobs, (tuple, set, GeneratorType)):
             jobs = list(jobs)
+        elif isinstance(jobs, AsyncResult) and not jobs._single_result:
+            jobs = [jobs]  # stock takes the first of its calls for all
         room = existing_room(self)
         if room is not None:
             jobs = room.with_results(jobs)
@@ -64,16 +67,28 @@ def wrap_abort(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, jobs, targets, block)
         if jobs is None:
             jobs = list(self.outstanding)
-        elif isinstance(jobs, (str, AsyncResult)):
+        elif isinstance(jobs, (str, int, AsyncResult)):
             jobs = [jobs]
-        found = room.with_results(jobs)
-        for job in found:
-            if isinstance(job, TaskResult):
+        others: list[Any] = []
+        for job in room.with_results(list(jobs)):
+            if isinstance(job, BufferedResult):
                 job.cancel()
-        others = [job for job in found if not isinstance(job, TaskResult)]
-        return original(self, others, targets, block) if others or not found else None
+            else:
+                others += _cancel_parts(room, job)
+        return original(self, others, targets, block) if others or not jobs else None
 
     return abort
+
+
+def _cancel_parts(room: EngineRoom, job: Any) -> list[Any]:
+    """Cancel the grouped calls among those a result was joined of; what is left to be sent for."""
+    if not isinstance(job, AsyncResult):
+        return [job]
+    parts = [room.results.get(msg_id, msg_id) for msg_id in job.msg_ids]
+    for part in parts:
+        if isinstance(part, BufferedResult):
+            part.cancel()
+    return [part for part in parts if not isinstance(part, BufferedResult)]
 
 
 def wrap_close(original: Callable[..., None]) -> Callable[..., None]:

@@ -1,7 +1,7 @@
-"""Calls that depend on buffered calls (``after=ar``, ``follow=ar``): held back at the client until those are over.
+"""Calls that depend on calls the scheduler does not know (``after=ar``, ``follow=ar``): held until those are over.
 
-ipyparallel's scheduler knows the messages that went through it. Calls that travel in groups did not, so whoever depends
-on one waits here, and then goes the way of any call.
+ipyparallel's scheduler knows the messages that went through it. Calls that travel in groups did not, nor did those of
+direct views, so whoever depends on one waits here, and then goes the way of any call.
 """
 
 # Copyright (c) IPython Development Team.
@@ -16,19 +16,32 @@ from typing import Any
 from ipyparallel import AsyncResult, LoadBalancedView
 from ipyparallel.error import ImpossibleDependency
 
-from .engine_room import existing_room
-from .task_result import TaskResult
+from .buffered_result import BufferedResult
+from .engine_room import EngineRoom, room_of
 
 
 def buffered_dependencies(view: LoadBalancedView, after: Any, follow: Any) -> Dependencies | None:
-    """What a call with these flags waits for, if a buffered call is among it; None if it is the scheduler's affair."""
-    room = existing_room(view.client)
-    if room is None or not (after or follow):
+    """What a call with these flags waits for, if the scheduler does not know all of it; None if it is its affair."""
+    if not (after or follow):
         return None
-    found = Dependencies(*([_result(view, room, job) for job in _jobs(flag)] for flag in (after, follow)))
-    if not any(isinstance(result, TaskResult) for result in found.results()):
+    room = room_of(view.client)
+    if all(_scheduler_knows(_known(room, job)) for flag in (after, follow) for job in _jobs(flag)):
         return None
-    return found
+    return Dependencies(*([_result(view, room, job) for job in _jobs(flag)] for flag in (after, follow)))
+
+
+def _known(room: EngineRoom, job: Any) -> Any:
+    """The future that a dependency names, None if it is none of this client's."""
+    found = room.with_results(job)
+    return room.client._futures.get(found) if isinstance(found, str) else found
+
+
+def _scheduler_knows(known: Any) -> bool:
+    """Whether the calls were sent by way of the scheduler, or are not this client's: it has to say what it knows then."""
+    if isinstance(known, BufferedResult):
+        return False
+    messages = known._children if isinstance(known, AsyncResult) else [known]
+    return all(message is None or getattr(message, "knows_scheduler", False) for message in messages)
 
 
 def _jobs(flag: Any) -> Iterable[Any]:
@@ -87,7 +100,12 @@ class Dependencies:
         """
         if any(result.cancelled() or result.exception() is not None for result in self.results()):
             raise ImpossibleDependency()
-        engines = {result.engine_uuid for result in self._follow}  # type: ignore[attr-defined]
+        engines = {engine for result in self._follow for engine in _engines_of(result)}
         if len(engines) > 1:
             raise ImpossibleDependency()
         return engines.pop() if engines else None
+
+
+def _engines_of(result: Any) -> list[str]:
+    engines = result.engine_uuid
+    return engines if isinstance(engines, list) else [engines]

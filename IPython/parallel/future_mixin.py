@@ -15,6 +15,7 @@ from typing import Any
 
 from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult
 from ipyparallel.client.map import Map
+from ipyparallel.error import KernelError
 
 from . import callbacks, task_states
 from .engine_room import EngineRoom, room_of
@@ -91,6 +92,37 @@ def wrap_init_futures(original: Callable[..., None]) -> Callable[..., None]:
         original(self)
 
     return _init_futures
+
+
+def wrap_resolve_result(original: Callable[..., None]) -> Callable[..., None]:
+    """`AsyncResult._resolve_result` that tells an exception that is a call's value from one that is its error."""
+
+    def _resolve_result(self: AsyncResult, f: Future[Any] | None = None) -> None:
+        if f is None or self.done():
+            original(self, f)
+            return
+        failed_here = [child.result() for child in self._children if _failed_here(child)]
+        if failed_here and not self._return_exceptions:
+            self._raw_results, self._success = f.result(), False
+            self.set_exception(failed_here[0])
+        elif self._single_result and _is_value(self._children[0]):
+            self._raw_results, self._success = f.result(), True
+            self.set_result(self._reconstruct_result(self._raw_results))
+        else:
+            original(self, f)
+
+    return _resolve_result
+
+
+def _is_value(child: Any) -> bool:
+    """Whether the result of a message is its value: what an engine or the client reports is a KernelError."""
+    is_value = getattr(child, "is_value", None)  # a grouped call knows
+    return not isinstance(child.result(), KernelError) if is_value is None else is_value
+
+
+def _failed_here(child: Any) -> bool:
+    """Whether a call failed on this side of the network, which stock knows no way to tell."""
+    return getattr(child, "is_value", True) is False and not isinstance(child.result(), KernelError)
 
 
 def join(cls: type[AsyncResult], *async_results: AsyncResult) -> AsyncResult:

@@ -239,6 +239,7 @@ class _Asking:
 
 def _unsettled(msg_id: str, client: Client | None) -> MessageFuture:
     future = MessageFuture(msg_id, header={"msg_type": "apply_request"})
+    future.knows_scheduler = True  # as far as anybody here can tell
     future.output = Future()
     future.output.metadata = {} if client is None else client.metadata[msg_id]
     return future

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ipyparallel import AsyncMapResult, AsyncResult
-from ipyparallel.error import RemoteError
+from ipyparallel.error import RemoteError, TaskAborted
 
 from .engine_bundle import load
 from .map_iteration import MapIteration, left
@@ -47,7 +47,7 @@ def yield_child_results(self: AsyncMapResult, child: Future[Any]) -> Iterator[An
     """The results of one message, each value or error at its place."""
     result = child.result(left(self._deadline))
     for item in result if isinstance(result, list) else [result]:
-        if isinstance(item, RemoteError) and not self._return_exceptions:
+        if isinstance(item, (RemoteError, TaskAborted)) and not self._return_exceptions:
             raise item
         yield item
 

@@ -85,6 +85,9 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
                     raise task_error(task)
         return results
 
+    def _reconstruct_result(self, results: list[Any]) -> list[Any]:
+        return results
+
     def cancel(self) -> bool:
         """Cancel the calls that have not left this client.
 
@@ -166,8 +169,5 @@ def _as_chunk(child: MessageFuture) -> MessageFuture:
 
 
 def _pass_on(child: MessageFuture, chunk: MessageFuture) -> None:
-    if child.cancelled():
-        chunk.cancel()
-    else:
-        result = child.result()
-        chunk.set_result(result if isinstance(result, BaseException) else [result])
+    chunk.is_value = child.is_value
+    chunk.set_result([child.result()] if child.is_value else child.result())

@@ -27,6 +27,7 @@ from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.error import CompositeError
 
 from . import (
+    broadcast_calls,
     carried_errors,
     client_mixin,
     executor_mixin,
@@ -101,6 +102,9 @@ PATCHES: tuple[Patch, ...] = (
     _wrapping(BroadcastView, "map", executor_mixin.wrap_direct_map, "timeout, buffersize, zip; errors in place"),
     _wrapping(DirectView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
     _wrapping(BroadcastView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
+    _wrapping(
+        BroadcastView, "_make_async_result", broadcast_calls.wrap_make_async_result, "wait() waits for what is answered"
+    ),
     _wrapping(LoadBalancedView, "_really_apply", _balanced_apply, "errors keep their type; after=ar of a grouped call"),
     _row(View, "_repr_html_", notebook_reprs.view_html, "a line in notebooks: engines, what is outstanding"),
     _row(ViewExecutor, "submit", executor_mixin.executor_submit, "hands on to the view"),
@@ -120,6 +124,7 @@ PATCHES: tuple[Patch, ...] = (
     _row(AsyncResult, "__await__", future_mixin.await_, "`await ar` in asyncio"),
     _row(AsyncResult, "_repr_html_", notebook_reprs.result_html, "a line in notebooks: state, engine, timings"),
     _wrapping(AsyncResult, "_init_futures", future_mixin.wrap_init_futures, "a sent call counts as running"),
+    _wrapping(AsyncResult, "_resolve_result", future_mixin.wrap_resolve_result, "an exception returned is a value"),
     _wrapping(AsyncResult, "_collect_exceptions", carried_errors.wrap_collect_exceptions, "parts keep their type"),
     _wrapping(AsyncResult, "__getitem__", legacy_results.wrap_getitem, "what succeeded, beside what failed"),
     _wrapping(CompositeError, "raise_exception", carried_errors.wrap_raise_exception, "parts keep their type"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipyparallel.client.client import Metadata
 from ipyparallel.client.futures import MessageFuture
+from ipyparallel.error import TaskAborted
 
 from . import task_states
 from .buffered_result import BufferedResult
@@ -158,13 +159,12 @@ class TaskResult(LazyFuture, BufferedResult):
         self._metadata  # completes what the child shows of it
         # Whoever made the child may be resolving it as well.
         with suppress(InvalidStateError):
-            if self._state == task_states.CANCELLED_AND_NOTIFIED:
-                child.cancel()
-                child.output.cancel()
-            else:
-                # A message's future carries an error as its result; AsyncResult sorts them out.
-                child.output.set_result(None)
-                child.set_result(self._raw_results[0])
+            # A message's future carries an error as its result; AsyncResult sorts them out. It has no place for one that
+            # is cancelled, and would never be resolved; to it, this is a message that was aborted.
+            cancelled = self._state == task_states.CANCELLED_AND_NOTIFIED
+            child.is_value = bool(self._success)  # an exception may be either
+            child.output.set_result(None)
+            child.set_result(TaskAborted(self._msg_id) if cancelled else self._raw_results[0])
 
     @property
     def _metadata(self) -> list[Metadata]:
