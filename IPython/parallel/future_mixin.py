@@ -81,7 +81,15 @@ def run_callbacks(self: AsyncResult) -> None:
 
 def await_(self: AsyncResult) -> Generator[Any, None, Any]:
     """Wait for the result in a coroutine, in asyncio's running loop."""
-    return asyncio.wrap_future(self).__await__()
+    return _awaited(self).__await__()
+
+
+async def _awaited(result: AsyncResult) -> Any:
+    value = await asyncio.wrap_future(result)
+    if isinstance(result._exception, StopIteration):
+        # Before Python 3.12 asyncio passes it on, and to the interpreter that is a value.
+        raise RuntimeError("the call raised StopIteration, which cannot be raised into a coroutine") from result._exception
+    return value
 
 
 def wrap_init_futures(original: Callable[..., None]) -> Callable[..., None]:

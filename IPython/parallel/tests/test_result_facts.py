@@ -46,25 +46,20 @@ SINGLE: dict[str, Callable[[Client, Call, Any], AsyncResult]] = {
     "submit, balanced": lambda c, f, x: c.load_balanced_view().submit(f, x),
     "submit, balanced, with a flag": lambda c, f, x: _flagged(c.load_balanced_view()).submit(f, x),
     "submit, one engine": lambda c, f, x: c[c.ids[0]].submit(f, x),
-    "apply, balanced": lambda c, f, x: c.load_balanced_view().apply_async(f, x),
     "apply, one engine": lambda c, f, x: c[c.ids[0]].apply_async(f, x),
-    "executor": lambda c, f, x: c.load_balanced_view().executor.submit(f, x),
 }
 SEVERAL: dict[str, Callable[[Client, Call, Any], AsyncResult]] = {
     "submit, several engines": lambda c, f, x: c[:].submit(f, x),
     "submit, broadcast": lambda c, f, x: c.broadcast_view().submit(f, x),
     "apply, several engines": lambda c, f, x: c[:].apply_async(f, x),
-    "apply, broadcast": lambda c, f, x: c.broadcast_view().apply_async(f, x),
     "joined": lambda c, f, x: AsyncResult.join(*(c.load_balanced_view().submit(f, x) for _ in range(2))),
 }
 MAPPED: dict[str, Callable[[Client, Call, Any], AsyncResult]] = {
     "map, balanced": lambda c, f, x: c.load_balanced_view().map(f, [x] * ITEMS),
     "map, balanced, in chunks": lambda c, f, x: c.load_balanced_view().map(f, [x] * ITEMS, chunksize=2),
     "map, balanced, with a flag": lambda c, f, x: _flagged(c.load_balanced_view()).map(f, [x] * ITEMS),
-    "map, one engine": lambda c, f, x: c[c.ids[0]].map(f, [x] * ITEMS),
     "map, several engines": lambda c, f, x: c[:].map(f, [x] * ITEMS),
     "map, broadcast": lambda c, f, x: c.broadcast_view().map(f, [x] * ITEMS),
-    "map_async, balanced": lambda c, f, x: c.load_balanced_view().map_async(f, [x] * ITEMS),
 }
 ALL = {**SINGLE, **SEVERAL, **MAPPED}
 
@@ -213,13 +208,13 @@ class TestProgress:
         assert result.progress == len(result) == total
         assert total == (ITEMS if isinstance(result, AsyncMapResult) else _count(result))
 
-    @pytest.mark.parametrize("return_when", ["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"])
-    def test_wait_interactive(self, make, capsys: pytest.CaptureFixture[str], return_when: str) -> None:
-        result = make(calls.identity, 5)
-        result.wait_interactive(interval=0.01, timeout=PATIENCE, return_when=return_when)
-        if return_when != "FIRST_COMPLETED":
-            assert result.wait(PATIENCE)
-            assert "100%" in capsys.readouterr().out
+    def test_wait_interactive(self, make, capsys: pytest.CaptureFixture[str]) -> None:
+        for return_when in ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"):
+            result = make(calls.identity, 5)
+            result.wait_interactive(interval=0.01, timeout=PATIENCE, return_when=return_when)
+            if return_when != "FIRST_COMPLETED":
+                assert result.wait(PATIENCE)
+                assert "100%" in capsys.readouterr().out
 
     def test_wait_interactive_gives_up(self, held, capsys: pytest.CaptureFixture[str], gate: Gate) -> None:
         result = held()
