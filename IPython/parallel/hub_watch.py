@@ -75,7 +75,7 @@ class HubWatch:
                     self._futures[msg_id] = future
                     self._want()
                 else:
-                    _settle(future, self._broken())
+                    _fail(future, self._broken())
         return future
 
     def keep(self, msg_ids: Sequence[str]) -> None:
@@ -103,7 +103,7 @@ class HubWatch:
             self._kept.clear()
             self._changed.notify_all()
         for future in futures:
-            _settle(future, error())
+            _fail(future, error())
 
     def resume(self) -> None:
         """The Hub is back."""
@@ -196,15 +196,15 @@ class HubWatch:
                 f"while asking the Hub for {msg_id}; calls that travel in groups are known to the client alone "
                 "that submitted them"
             )
-            self._settle(msg_id, error)
+            self._settle(msg_id, error, _fail)
 
-    def _settle(self, msg_id: str, result: Any) -> None:
+    def _settle(self, msg_id: str, result: Any, how: Any = None) -> None:
         with self._changed:
             future = self._futures.pop(msg_id, None)
             self._kept.pop(msg_id, None)
             self._unknown_since.pop(msg_id, None)
         if future is not None:
-            _settle(future, result)
+            (how or _settle)(future, result)
 
     def _request(self, client: Client, content: dict[str, Any]) -> Any:
         """The Hub's answer. Like the client's own `_send_recv`, but it ends when the client closes or the Hub is lost."""
@@ -250,3 +250,9 @@ def _settle(future: MessageFuture, result: Any) -> None:
     with suppress(InvalidStateError):  # settled by whoever broke off
         future.output.set_result(None)
         future.set_result(result)
+
+
+def _fail(future: MessageFuture, error: Exception) -> None:
+    """There will be no result; `error` is not one that a call returned."""
+    future.is_value = False
+    _settle(future, error)

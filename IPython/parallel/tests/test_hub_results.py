@@ -19,7 +19,7 @@ import pytest
 from ipyparallel import AsyncHubResult, AsyncResult
 from ipyparallel.error import CompositeError, RemoteError
 
-import IPython.parallel  # noqa: F401 (its import is what makes results futures)
+from IPython.parallel import hub_watch
 from IPython.parallel.errors import ClusterGone
 from IPython.parallel.hub_watch import HubWatch
 from IPython.parallel.tests.contracts import calls
@@ -228,7 +228,8 @@ class TestFacts:
         assert type(again) is AsyncResult
         assert again.get(PATIENCE) == [3]
 
-    def test_unknown_call_is_an_error_that_says_so(self, other, client) -> None:
+    def test_unknown_call_is_an_error_that_says_so(self, other, client, monkeypatch) -> None:
+        monkeypatch.setattr(hub_watch, "GRACE", 0.2)
         known = client[client.ids[0]].apply_async(calls.add, 1, 2)
         unknown, one = other.get_result("no such call"), _known(other, known)
         assert one.result(PATIENCE) == 3
@@ -295,7 +296,8 @@ class TestEnd:
         watch = HubWatch(hub)  # type: ignore[arg-type]
         assert watch.future_for("c1").wait(PATIENCE)
 
-    def test_one_that_cannot_be_read_does_not_spoil_the_others(self) -> None:
+    def test_one_that_cannot_be_read_does_not_spoil_the_others(self, monkeypatch) -> None:
+        monkeypatch.setattr(hub_watch, "GRACE", 0.2)
         hub = ScriptedHub(over=["c1", "c2", "c3"], unreadable=["c2"])
         watch = HubWatch(hub)  # type: ignore[arg-type]
         first, second, third = (watch.future_for(f"c{n}") for n in (1, 2, 3))

@@ -15,7 +15,7 @@ import tqdm
 from ipyparallel import AsyncMapResult, AsyncResult, Client
 from ipyparallel.error import CompositeError, RemoteError
 
-import IPython.parallel  # noqa: F401 (its import is what makes views executors)
+from IPython.parallel import hub_watch
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate, Trace
 
@@ -302,8 +302,9 @@ class TestFoundAgain:
         assert again.msg_ids == result.msg_ids[-1:]
         assert _each(again.get(PATIENCE)) == [5] * len(_each(again.get()))
 
-    def test_by_another_client(self, make, client: Client, other: Client) -> None:
+    def test_by_another_client(self, make, client: Client, other: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         """What has a message of its own; the Hub knows no others."""
+        monkeypatch.setattr(hub_watch, "GRACE", 0.2)
         result = make(calls.identity, 5)
         result.wait(PATIENCE)
         again = other.get_result(result.msg_ids)
