@@ -425,3 +425,26 @@ class TestExceptionsAsValues:
         assert isinstance(joined.exception(PATIENCE), CompositeError)
         assert "TaskAborted" in str(joined.exception())
         assert isinstance(again.exception(PATIENCE), CompositeError)
+
+
+class TestResultAsValue:
+    """``result``, called and not, of every kind."""
+
+    def test_stands_for_what_get_gives(self, make, client: Client, other: Client) -> None:
+        made = make(calls.identity, "abc")
+        for result in (made, client.get_result(made.msg_ids)):
+            value = result.result(PATIENCE)
+            assert result.result == value == result.get() == result.r
+            assert (len(result.result), list(result.result), result.result[0]) == (len(value), list(value), value[0])
+            assert f"{result.result!r} {result.result}" == f"{value!r} {value}"
+            assert isinstance(result.result, type(value))
+
+    def test_naming_it_neither_waits_nor_raises(self, held, make, gate: Gate) -> None:
+        result, failed = held(), make(calls.reciprocal, 0)
+        access = result.result, failed.result
+        assert hasattr(result, "result")
+        gate.open()
+        result.wait(PATIENCE)
+        assert bool(access[0] == result.get())
+        with pytest.raises(type(failed.exception(PATIENCE))):
+            bool(access[1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import collections.abc
 import copy
+import dataclasses
 import datetime
 import decimal
 import fractions
@@ -104,6 +105,14 @@ class Thing:
 
     def __init__(self):
         self.size = 1
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Point:
+    """A value with operations that a decorator made."""
+
+    x: float
+    y: tuple[Any, ...] = ()
 
 
 class OpensAsValue:
@@ -446,6 +455,7 @@ UNARY = {
     "unpacking": lambda x: [*x],
     "keyword unpacking": lambda x: {**x},
     "f-string": lambda x: f"{x} {x!r} {x:>12}",
+    "fields": lambda x: [(field.name, getattr(x, field.name)) for field in dataclasses.fields(x)],
     "first": lambda x: x[0],
     "slice": lambda x: x[1:],
     "fspath": os.fspath,
@@ -517,7 +527,7 @@ numpy_scalars = st.sampled_from(
     [numpy.float32(1.5), numpy.int8(3), numpy.uint8(200), numpy.bool_(True), numpy.str_("ab"), numpy.complex64(1j)]
 )
 others = st.sampled_from(
-    [1j, decimal.Decimal("1.5"), fractions.Fraction(1, 3), datetime.date(2020, 1, 1), pathlib.PurePosixPath("a"), ...]
+    [1j, Point(1, ("a",)), Point(1.5), decimal.Decimal("1.5"), decimal.Decimal(2), fractions.Fraction(1, 3), datetime.date(2020, 1, 1), pathlib.PurePosixPath("a"), ...]
 )
 values = st.one_of(scalars, containers, arrays, numpy_scalars, others)
 
@@ -766,6 +776,7 @@ def test_ipython_shows_the_error_of_the_task_once(capsys):
 
 def evaluate(code: str, x: Any) -> Any:
     names: dict[str, Any] = dict(x=x, datetime=datetime, inspect=inspect, json=json, numpy=numpy, out=None)
+    names["dataclasses"] = dataclasses
     try:
         return eval(code, names)
     except SyntaxError:
@@ -775,6 +786,6 @@ def evaluate(code: str, x: Any) -> Any:
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.code)
 def test_each_limit_is_real(limit):
-    value = eval(limit.value, {"numpy": numpy})
+    value = eval(limit.value, {"numpy": numpy, "dataclasses": dataclasses})
     assert outcome(evaluate, limit.code, done(value).result) != outcome(evaluate, limit.code, value)
     assert outcome(evaluate, limit.code, done(value).result()) == outcome(evaluate, limit.code, value)
