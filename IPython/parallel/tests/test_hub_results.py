@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gc
+import subprocess
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -266,6 +268,17 @@ class TestEnd:
         assert recorder.wait_for(1) == [ClusterGone]
         watching.join(PATIENCE)
         assert not watching.is_alive()
+
+    def test_end_of_the_interpreter(self, connection_file: Path, held: AsyncResult) -> None:
+        program = (
+            "import ipyparallel, sys, IPython.parallel\n"
+            "result = ipyparallel.Client(sys.argv[1]).get_result(sys.argv[2])\n"
+            "result.add_done_callback(print)\n"
+            "print(result.done())\n"
+        )
+        arguments = [sys.executable, "-c", program, str(connection_file), held.msg_ids[0]]
+        ended = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "False\n", "")
 
     def test_hub_that_never_answers_holds_nobody_once_it_is_given_up(self) -> None:
         hub = ScriptedHub(answers=False)
