@@ -232,7 +232,7 @@ def imported_distributions(files: Iterator[Path]) -> set[str]:
     """The distributions that the files import from, anywhere in them; a module of none stands under its own name."""
     owners = metadata.packages_distributions()
     modules = {module for path in files for module in absolute_imports(path)}
-    ours_and_python = re.compile(r"IPython\.parallel(\.|$)|__main__$")
+    ours_and_python = re.compile(r"(IPython\.parallel|__main__)(\.|$)")
     roots = {module.split(".")[0] for module in modules if not ours_and_python.match(module)}
     foreign = roots - sys.stdlib_module_names - beside_scripts()
     return {owner_of(root, owners.get(root, [])) for root in foreign}
