@@ -23,6 +23,8 @@ from typing import Any
 from ipyparallel import Client
 from ipyparallel.client.futures import MessageFuture
 
+from .errors import ClusterGone
+
 _logger = logging.getLogger(__name__)
 
 # Seconds between two requests: a twentieth of the time waited so far, so that nobody learns of a result much later than
@@ -123,13 +125,17 @@ class HubWatch:
         return self._wanted
 
     def _run(self) -> None:
+        failing = False
         while msg_ids := self._next():
             try:
                 self._round(msg_ids)
+                failing = False
             except _Stopped:
                 pass
             except Exception:
-                _logger.exception("asking the Hub failed; it will be asked again")
+                if not failing:
+                    _logger.exception("asking the Hub failed; it will be asked again")
+                failing = True
             with self._changed:
                 self._ended = self._begun
                 self._changed.notify_all()
@@ -149,7 +155,8 @@ class HubWatch:
     def _round(self, msg_ids: list[str]) -> None:
         client = self._client()
         if client is None:
-            raise _Stopped
+            self.break_off(lambda: ClusterGone("its client is no more"))
+            return
         over = self._over(client, msg_ids)
         for start in range(0, len(over), AT_ONCE):
             self._fetch(client, over[start : start + AT_ONCE])

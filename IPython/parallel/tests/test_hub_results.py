@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import concurrent.futures
 import gc
 import subprocess
@@ -304,10 +305,19 @@ class TestEnd:
         assert future.wait(PATIENCE)
         assert future.result(0) == "result of c1"
 
-    def test_failing_request_is_repeated(self) -> None:
-        hub = ScriptedHub(over=["c1"], failures=2)
+    def test_client_that_is_no_more(self) -> None:
+        hub = ScriptedHub()
+        watch = HubWatch(hub)  # type: ignore[arg-type]
+        del hub
+        future = watch.future_for("c1")
+        assert future.wait(PATIENCE)
+        assert isinstance(future.result(0), ClusterGone)
+
+    def test_failing_request_is_repeated(self, caplog: pytest.LogCaptureFixture) -> None:
+        hub = ScriptedHub(over=["c1"], failures=3)
         watch = HubWatch(hub)  # type: ignore[arg-type]
         assert watch.future_for("c1").wait(PATIENCE)
+        assert [record.getMessage() for record in caplog.records] == ["asking the Hub failed; it will be asked again"]
 
     def test_one_that_cannot_be_read_does_not_spoil_the_others(self, monkeypatch) -> None:
         monkeypatch.setattr(hub_watch, "GRACE", 0.2)
@@ -336,7 +346,7 @@ class ScriptedHub:
         self.asked = threading.Semaphore(0)
         self.status_requests: list[list[str]] = []
         self.results: dict[str, Any] = {}
-        self.metadata = {f"c{n}": {} for n in range(1000)}
+        self.metadata: dict[str, Any] = collections.defaultdict(dict)
 
     def _send(self, stream: Any, msg_type: str, content: dict[str, Any]) -> Future[Any]:
         answer: Future[Any] = Future()
