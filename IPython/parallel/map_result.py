@@ -163,7 +163,7 @@ def _in_turn(tasks: Sequence[TaskResult], ordered: bool, deadline: float | None)
 def _as_chunk(child: MessageFuture) -> MessageFuture:
     """A call's message as one of a chunk of calls, which the messages of a map are."""
     chunk = MessageFuture(child.msg_id, header=child.header)
-    chunk.output = child.output
+    chunk.output, chunk.call = child.output, child.call
     child.add_done_callback(lambda done: _pass_on(done, chunk))
     return chunk
 

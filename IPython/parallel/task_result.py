@@ -150,6 +150,7 @@ class TaskResult(LazyFuture, BufferedResult):
         child = MessageFuture(self._msg_id, header={"msg_type": "apply_request"})
         child.output = Future()
         child.output.metadata = self._metadata[0]
+        child.call = self  # found by its id as long as somebody holds what it was joined to
         return child
 
     def _resolve_child(self) -> None:

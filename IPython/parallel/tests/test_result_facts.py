@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -316,6 +317,16 @@ class TestFoundAgain:
             assert flat == _each(result.get())
             for metadata in again.metadata:
                 assert [metadata[name] for name in STAMPS] == sorted(metadata[name] for name in STAMPS)
+
+
+    def test_parts_of_what_was_joined_or_split(self, client: Client) -> None:
+        view = client.load_balanced_view()
+        joined = AsyncResult.join(view.submit(calls.add, 1, 2), view.submit(calls.add, 3, 4))
+        parts = view.map(calls.identity, [5, 6]).split()
+        joined.wait(PATIENCE)
+        gc.collect()
+        assert client.get_result(joined.msg_ids).get(PATIENCE) == [3, 7]
+        assert [client.get_result(part.msg_ids[0]).get(PATIENCE) for part in parts] == [5, 6]
 
 
 class TestAsDependency:
