@@ -11,7 +11,7 @@ from .timeline_log import ERRORS_KEPT, CallLog, Share
 from .timeline_style import FUNCTION_COLOURS, OTHERS_COLOUR, Palette, quoted
 from .timeline_svg import NARROW, WIDE, draw_svg
 from .timeline_totals import Totals
-from .timeline_wording import duration, headline, percent, plural
+from .timeline_wording import duration, headline, percent
 
 # More engines than this, and the table of each one is folded.
 _ROWS = 16
