@@ -32,6 +32,7 @@ _ABSENT = object()
 _SELF = object()
 _CONNECTED = (Client, View, ViewExecutor)
 _shipping = engine_bundle.load().shipping
+_is_plain = _shipping.is_plain
 _namespaces = engine_bundle.load().namespaces
 
 # Names this process among the clients of an engine: functions of one caller share their globals there.
@@ -53,6 +54,7 @@ class PickledFunction:
     """
 
     __slots__ = ("_cells", "_enclosed", "_sizes", "_watched", "data", "key")
+    fresh = False  # engines keep it: all calls there share it
 
     def __init__(self, function: Any, data: bytes, pickler: CallPickler) -> None:
         self.data = data
@@ -373,13 +375,49 @@ def dumps(value: Any) -> bytes:
     return _dump(value)[0]
 
 
+class FreshFunction:
+    """Something callable that is sent once, and made anew for each call: what one call does to it, no other sees."""
+
+    __slots__ = ("data", "key")
+    fresh = True
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.data = dumps(function)
+        self.key = hashlib.blake2b(self.data, digest_size=16).digest()
+
+
+def pickle_mapped(function: Callable[..., Any]) -> PickledFunction | FreshFunction:
+    """The pickled form of a function that is called many times, as it is now.
+
+    Raises
+    ------
+    Exception
+        Whatever pickling raises.
+    """
+    pickled = pickle_function(function)
+    return FreshFunction(function) if pickled is None else pickled
+
+
+def pickle_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | tuple[Any, ...]:
+    """The payload of a call whose function is sent apart.
+
+    A pickle, or the arguments themselves where these are plain values: they cannot change, and are pickled with the
+    whole group.
+
+    Raises
+    ------
+    Exception
+        Whatever pickling raises.
+    """
+    if not kwargs and all(map(_is_plain, args)):
+        return args
+    return dumps((args, kwargs))
+
+
 def pickle_call(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[PickledFunction | None, bytes | tuple[Any, ...]]:
     """What a call is made of: its function, where that is sent apart, and its payload.
-
-    The payload is a pickle, or the arguments themselves where these are plain values: they cannot change, and are
-    pickled with the whole group.
 
     Raises
     ------
@@ -387,8 +425,4 @@ def pickle_call(
         Whatever pickling raises: the future carries it, as with the standard library's process pool.
     """
     pickled = pickle_function(function)
-    if pickled is None:
-        return None, dumps((function, args, kwargs))
-    if not kwargs and all(map(_shipping.is_plain, args)):
-        return pickled, args
-    return pickled, dumps((args, kwargs))
+    return pickled, dumps((function, args, kwargs)) if pickled is None else pickle_arguments(args, kwargs)

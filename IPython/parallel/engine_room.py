@@ -10,6 +10,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ipyparallel import Client
@@ -25,6 +26,7 @@ from .task_result import TaskResult
 from .transport import Transport
 
 if TYPE_CHECKING:
+    from .call_pickling import FreshFunction, PickledFunction
     from .map_result import MapResult
 
 _making = threading.Lock()
@@ -107,7 +109,7 @@ class EngineRoom:
         self,
         view: Any,
         line: Line,
-        function: Callable[..., Any],
+        function: PickledFunction | FreshFunction,
         calls: Sequence[tuple[Any, ...]],
         parent: MapResult,
         *,
@@ -116,16 +118,33 @@ class EngineRoom:
         retries: int = 0,
     ) -> list[TaskResult]:
         """Submit calls of a map, `unit` of them travelling together. Any thread; never blocks."""
-        made = [self._make(function, args, {}, parent._fname, label, parent) for args in calls]
-        results = [result for result, _ in made]
-        self._register(view, results)
-        tasks = [result._task for result in results if result._task is not None]
-        for task in tasks if retries else ():
+        name = parent._fname
+        results, tasks, unsendable = [], [], []
+        for args in calls:
+            result = TaskResult(self, name, label)
+            result._parent = parent
+            results.append(result)
+            try:
+                payload = call_pickling.pickle_arguments(args, {})
+            except Exception as error:
+                unsendable.append((result, error))
+                continue
+            task = result._task = Task(result, function, payload, name, label)
             task.retries = retries
+            tasks.append(task)
+        self._register(view, results)
         self._put(line, [tasks[i : i + unit] for i in range(0, len(tasks), unit)], results)
-        for result, error in made:
-            if error is not None:
-                result.fail(error)
+        for result, error in unsendable:
+            result.fail(error)
+        return results
+
+    def fail_all(self, number: int, error: Exception, parent: MapResult) -> list[TaskResult]:
+        """The results of that many calls of a map whose function cannot be sent."""
+        results = []
+        for _ in range(number):
+            results.append(TaskResult(self, parent._fname))
+            results[-1]._parent = parent
+            results[-1].fail(error)
         return results
 
     def _make(
@@ -135,12 +154,9 @@ class EngineRoom:
         kwargs: dict[str, Any],
         name: str,
         label: str | None,
-        parent: MapResult | None = None,
     ) -> tuple[TaskResult, Exception | None]:
         """The result of a call, and why it cannot be sent, if it cannot."""
         result = TaskResult(self, name, label)
-        if parent is not None:
-            result._parent = parent
         try:
             pickled, payload = call_pickling.pickle_call(function, args, kwargs)
         except Exception as error:
@@ -180,10 +196,10 @@ class EngineRoom:
     def _register(self, view: Any, results: Sequence[TaskResult]) -> None:
         """Let the client and the view find calls by their ids, as they find messages."""
         client = self.client
-        for result in results:
-            result._msg_id = f"{self._prefix}_{next(self._numbers)}"
+        msg_ids = [f"{self._prefix}_{number}" for number in islice(self._numbers, len(results))]
+        for result, msg_id in zip(results, msg_ids, strict=True):
+            result._msg_id = msg_id
             result._view = view
-        msg_ids = [result._msg_id for result in results]
         self.results.add(results)
         client._futures.update(zip(msg_ids, results, strict=True))
         for owner in (client, view):

@@ -235,9 +235,9 @@ class Runner:
         namespaces.enter(space)
         namespaces.overlay_all(dict(namespaces.user_names(self._user_ns, self._hidden)))
 
-    def _load_functions(self, space: str, functions: list[tuple[bytes, bytes]]) -> None:
-        for key, data in functions:
-            self._functions.setdefault((space, key), _Unloaded(data))
+    def _load_functions(self, space: str, functions: list[tuple[bytes, bytes, bool]]) -> None:
+        for key, data, fresh in functions:
+            self._functions.setdefault((space, key), _Fresh(data) if fresh else _Unloaded(data))
             self._functions.move_to_end((space, key))
         while len(self._functions) > FUNCTIONS_KEPT:
             self._functions.popitem(last=False)
@@ -297,7 +297,7 @@ class Runner:
         if type(function) is _Unloaded:
             function = self._functions[key] = pickle.loads(function.data)
         self._functions.move_to_end(key)
-        return function
+        return pickle.loads(function.data) if type(function) is _Fresh else function
 
     def run_one(self, name: str, space: str, payload: bytes) -> _Packed:
         """Run a call that has a message of its own. On the engine's main thread; its output goes the stock way."""
@@ -384,6 +384,12 @@ class _Unloaded:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+
+
+class _Fresh(_Unloaded):
+    """A function that is made anew for each call."""
+
+    __slots__ = ()
 
 
 @contextlib.contextmanager

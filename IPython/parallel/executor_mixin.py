@@ -226,13 +226,25 @@ def _submit_all(
     retries = state_of(view).retries
     tasks: list[TaskResult] = []
     try:
+        function = _function_of(f)
         for portion in _portions(calls, unit):
-            tasks += room.submit_all(view, line, f, portion, result, label=label, unit=unit, retries=retries)
+            if isinstance(function, Exception):
+                tasks += room.fail_all(len(portion), function, result)
+            else:
+                tasks += room.submit_all(view, line, function, portion, result, label=label, unit=unit, retries=retries)
     except BaseException:
         for task in tasks:
             task.cancel()
         raise
     result.stand_for(tasks)
+
+
+def _function_of(f: Callable[..., Any]) -> Any:
+    """What is sent of a function that is mapped, or the reason why it cannot be: an error of every call."""
+    try:
+        return call_pickling.pickle_mapped(f)
+    except Exception as error:
+        return error
 
 
 def _portions(calls: Iterator[Any], unit: int) -> Iterator[list[Any]]:

@@ -4,6 +4,7 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -20,20 +21,18 @@ class KnownResults:
 
     def __init__(self) -> None:
         self._refs: dict[str, weakref.ref[TaskResult]] = {}
+        self._adding = threading.Lock()
         self._limit = _SLACK
 
     def add(self, results: Iterable[TaskResult]) -> None:
-        self._refs.update([(result._msg_id, weakref.ref(result)) for result in results])
-        if len(self._refs) > self._limit:
-            self._forget_dead()
+        added = [(result._msg_id, weakref.ref(result)) for result in results]
+        with self._adding:
+            self._refs.update(added)
+            if len(self._refs) > self._limit:
+                self._refs = {msg_id: ref for msg_id, ref in self._refs.items() if ref() is not None}
+                self._limit = 2 * len(self._refs) + _SLACK
 
     def get(self, msg_id: Any, default: Any = None) -> Any:
         ref = self._refs.get(msg_id)
         result = None if ref is None else ref()
         return default if result is None else result
-
-    def _forget_dead(self) -> None:
-        for msg_id, ref in list(self._refs.items()):
-            if ref() is None:
-                self._refs.pop(msg_id, None)
-        self._limit = 2 * len(self._refs) + _SLACK

@@ -116,7 +116,11 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
 
     @property
     def _raw_results(self) -> list[Any]:
-        return [task._result if task._success else task_error(task) for task in self._tasks]
+        # A call that was cancelled has neither.
+        return [
+            task._result if task._exception is None and task._outcome is not None else task_error(task)
+            for task in self._tasks
+        ]
 
     @property
     def progress(self) -> int:

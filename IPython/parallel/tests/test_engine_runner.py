@@ -56,11 +56,12 @@ class Bench:
         self.published.set()
 
     def run(self, *calls: tuple[Any, bytes], send_functions: bool = True, **header: Any) -> Report:
-        functions = {f.key: f.data for f, _ in calls if f is not None} if send_functions else {}
+        functions = {f.key: f for f, _ in calls if f is not None} if send_functions else {}
         frames: list[Any] = []
         listed = [self._listed(serial, *call, frames) for serial, call in enumerate(calls)]
         head = {"client": "client", "epoch": 0, "number": next(_numbers), "seconds": 10 * PATIENCE, "space": self.space, "setup": None}
-        head |= {"functions": list(functions.items()), "calls": listed} | header
+        listed_functions = [(f.key, f.data, f.fresh) for f in functions.values()]
+        head |= {"functions": listed_functions, "calls": listed} | header
         self.frames = self.runner.run_group([pickle.dumps(head), *frames])
         return read_report(self.frames, final=True)
 
@@ -203,7 +204,7 @@ class TestOutcomes:
 
     def test_broken_function_is_the_error_of_the_calls_that_use_it(self, bench: Bench) -> None:
         function, payload = call(note, 1)
-        report = bench.run((function, payload), call(abs, -2), functions=[(function.key, b"no pickle")])
+        report = bench.run((function, payload), call(abs, -2), functions=[(function.key, b"no pickle", False)])
         assert statuses(report) == ["error", "ok"]
 
 
