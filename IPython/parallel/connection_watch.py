@@ -14,9 +14,10 @@ from typing import Any
 
 import zmq
 from ipyparallel import Client
-from ipyparallel.util import connect
 from zmq.eventloop.zmqstream import ZMQStream
 from zmq.utils.monitor import parse_monitor_message
+
+from .own_sockets import connect_like, open_socket
 
 # A connection that is back within this many seconds was never lost: TCP connections break and ZeroMQ mends them.
 GRACE = 3.0
@@ -56,14 +57,12 @@ class ConnectionWatch:
 
     def _start(self, client: Client) -> None:
         for number, watched in enumerate((client._query_socket, client._mux_socket)):
-            socket = client._context.socket(zmq.DEALER)
-            socket.linger = 0
+            socket = open_socket(client)
             socket.setsockopt(zmq.HEARTBEAT_IVL, round(1000 * HEARTBEAT))
             socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, round(1000 * HEARTBEAT_TIMEOUT))
             stream = ZMQStream(socket.get_monitor_socket(_EVENTS), self._loop)
             stream.on_recv(lambda message, number=number: self._hear(number, message))
-            # Behind a tunnel this is its end on our side.
-            connect(socket, watched.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode(), **_keys(client))
+            connect_like(socket, client, watched)
             self._sockets.append(socket)
             self._streams.append(stream)
 
@@ -95,7 +94,3 @@ class ConnectionWatch:
                 socket.disable_monitor()
                 socket.close()
         self._streams, self._sockets = [], []
-
-
-def _keys(client: Client) -> dict[str, Any]:
-    return {name: getattr(client, name) for name in ("curve_serverkey", "curve_secretkey", "curve_publickey")}

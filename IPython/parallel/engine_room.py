@@ -238,6 +238,7 @@ class EngineRoom:
         self._watch.stop()
         self.hub.break_off(lambda: ClusterGone("the client was closed"))
         self.dispatcher.stop(lambda: ClusterGone("the client was closed"))
+        self._transport.close()
 
     def with_results(self, jobs: Any) -> Any:
         """`jobs` with the ids and history indices of buffered calls replaced by their results."""

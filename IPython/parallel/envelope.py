@@ -21,6 +21,8 @@ DELIMITER = b"<IDS|MSG>"
 # A message with this key in its metadata is a group, or a report of one: nobody but this version of us reads it.
 MARK = __name__.rpartition(".")[0]
 _MARK = MARK.encode()
+# In a group's metadata: the identity of the socket that is to get the report.
+REPORT_TO = "report_to"
 
 
 _numbers = itertools.count()

@@ -130,6 +130,7 @@ class Door:
             kernel.log.error("refused a group of calls", exc_info=True)
             return
         header = kernel.session.unpack(group.header)
+        idents = [*idents[:-1], kernel.session.unpack(group.metadata)[envelope.REPORT_TO].encode()]
         # Whatever is published during the calls belongs to this message.
         kernel.set_parent(idents, {"header": header, "parent_header": {}, "metadata": {}, "content": {}})
         self._parent = group.header

@@ -142,6 +142,10 @@ class Transport:
         self._channel.forget(engine)
         return None if preparing is None or preparing.journal is None else _revoke(preparing.journal, number)
 
+    def close(self) -> None:
+        """Send no more. Any thread."""
+        self._channel.close()
+
     def died(self, engine: str | None, call: str) -> Exception:
         return EngineDied(self.engine_ids.get(engine or "", "?"), call)
 

@@ -30,12 +30,13 @@ from ipyparallel.util import ReverseDict
 from jupyter_client.session import Session
 from traitlets import Any as AnyTrait
 
-from IPython.parallel import engine_bundle
+from IPython.parallel import engine_bundle, group_channel
 from IPython.parallel.call_pickling import pickle_call
 from IPython.parallel.connection_watch import ConnectionWatch
 from IPython.parallel.dispatcher import Engine, Group, Line, Lost, Report, Task
 from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
+from IPython.parallel.mux_connection import MuxConnection
 from IPython.parallel.tests.contracts.harness import PATIENCE
 from IPython.parallel.transport import frames_of, read_report
 
@@ -394,7 +395,7 @@ class FakeClient(_Cluster):
         self._closed = False
         self._io_loop = _Loop()
         self.session = Session(key=b"a key")
-        self._mux_stream, self._iopub_stream = _Stream(self._route), _Stream()
+        self._mux_stream, self._iopub_stream = None, _Stream()
         self._futures: dict[str, Any] = {}
         self._registration_callbacks: list[Callable[[Any], None]] = []
 
@@ -437,18 +438,18 @@ class FakeClient(_Cluster):
             engine.receive(self._message(engine, header, frames[7:]))
 
     def _message(self, engine: FakeEngine, header: bytes, frames: list[Any]) -> Message:
-        def answer(stream: _Stream, content: dict[str, Any], report: Sequence[bytes]) -> None:
+        def answer(receive: Callable[[Any], Any], content: dict[str, Any], report: Sequence[bytes]) -> None:
             pack = self.session.pack
             metadata = pack({envelope.MARK: True})
             own = pack(envelope.make_header(self.session, "apply_reply"))
             sealed = envelope.seal(self.session, own, header, metadata, pack(content))
-            stream.receive([zmq.Frame(frame) for frame in (*sealed, *report)])
+            receive([zmq.Frame(frame) for frame in (*sealed, *report)])
 
         def hear(report: Any, final: bool) -> None:
-            answer(self._mux_stream if final else self._iopub_stream, {"status": "ok"}, report)
+            answer(self.mux.receive if final else self._iopub_stream.receive, {"status": "ok"}, report)
 
         def lose(error: str, text: str) -> None:
-            answer(self._mux_stream, {"status": "error", "ename": error, "evalue": text}, [])
+            answer(self.mux.receive, {"status": "error", "ename": error, "evalue": text}, [])
 
         return Message(engine, [bytes(frame) for frame in frames], hear, lose)
 
@@ -474,9 +475,8 @@ class FakeClient(_Cluster):
 class _Stream:
     """As much of a `ZMQStream` as `group_channel` uses."""
 
-    def __init__(self, send: Callable[[list[Any]], None] | None = None) -> None:
+    def __init__(self) -> None:
         self._recv_callback: Callable[[Any], Any] = lambda frames: None
-        self._send = send
 
     def on_recv(self, callback: Callable[[Any], Any], copy: bool) -> None:
         self._recv_callback = callback
@@ -484,15 +484,31 @@ class _Stream:
     def receive(self, frames: list[Any]) -> None:
         self._recv_callback(frames)
 
-    def send_multipart(self, frames: list[Any], copy: bool) -> None:
-        assert self._send is not None
-        self._send(frames)
 
-    def flush(self, flag: int) -> None:
+class _Mux:
+    """Stands for `mux_connection.MuxConnection`."""
+
+    address = "reports"
+
+    def __init__(self, client: FakeClient, receive: Callable[[Any], None]) -> None:
+        client.mux = self
+        self.receive = receive
+        self._client = weakref.ref(client)
+
+    def send(self, message: list[Any]) -> None:
+        client = self._client()
+        assert client is not None
+        client._route(message)
+
+    def close(self) -> None:
         pass
 
-    def closed(self) -> bool:
-        return False
+
+def _connection_of(client: Any, receive: Callable[[Any], None]) -> Any:
+    return (_Mux if isinstance(client, FakeClient) else MuxConnection)(client, receive)
+
+
+group_channel.MuxConnection = _connection_of  # type: ignore[assignment, misc]
 
 
 class _Loop:

@@ -1,0 +1,102 @@
+"""A connection of ours to the controller's direct (mux) queue, beside the client's own.
+
+Two sockets: one sends, from whatever thread has something to send, since handing it to the client's receiving thread
+would cost more than a small call does; the other receives, on that thread. What is sent says where the answer is to go.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+from ipyparallel import Client
+from zmq.eventloop.zmqstream import ZMQStream
+
+from .own_sockets import connect_like, open_socket
+
+# Frames from this size on are sent without a copy, which has a cost of its own.
+_UNCOPIED = 64 * 1024
+
+
+class MuxConnection:
+    """Sends from any thread; gives what comes to `receive`, on the client's receiving thread.
+
+    Parameters
+    ----------
+    client : ipyparallel.Client
+    receive : callable
+        Called with the frames of a message. Must not block.
+    """
+
+    def __init__(self, client: Client, receive: Callable[[Any], None]) -> None:
+        self.address = f"{client.session.session}-reports"
+        self._loop = client._io_loop
+        self._receive = receive
+        # A socket may be used by one thread after the other, with a lock between them.
+        self._lock = threading.Lock()
+        self._waiting: list[list[Any]] | None = []  # until answers can come
+        self._closed = False
+        self._outgoing = open_socket(client)
+        self._outgoing.setsockopt(zmq.SNDHWM, 0)  # never full: sending does not block
+        connect_like(self._outgoing, client, client._mux_socket)
+        self._streams: list[ZMQStream] = []
+        self._incoming: zmq.Socket[bytes] | None = None
+        self._loop.add_callback(self._listen, client)
+
+    def send(self, message: list[Any]) -> None:
+        """Send a message. Any thread; never blocks.
+
+        Raises
+        ------
+        RuntimeError
+            If the connection is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the client is closed; make a new Client")
+            if self._waiting is not None:
+                self._waiting.append(message)
+            else:
+                self._send(message)
+
+    def _send(self, message: list[Any]) -> None:
+        self._outgoing.send_multipart(message, copy=all(len(frame) < _UNCOPIED for frame in message))
+
+    def close(self) -> None:
+        """Send and receive no more. Any thread; before the client's own sockets are closed."""
+        with self._lock:
+            self._closed = True
+            self._outgoing.close()
+        self._loop.add_callback(self._stop_listening)
+
+    # -- on the receiving thread
+
+    def _listen(self, client: Client) -> None:
+        if self._closed:
+            return
+        self._incoming = open_socket(client)
+        self._incoming.setsockopt(zmq.ROUTING_ID, self.address.encode())
+        self._incoming.setsockopt(zmq.RCVHWM, 0)
+        monitor = self._incoming.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        self._streams = [ZMQStream(self._incoming, self._loop), ZMQStream(monitor, self._loop)]
+        self._streams[0].on_recv(self._receive, copy=False)
+        self._streams[1].on_recv(self._send_waiting)
+        connect_like(self._incoming, client, client._mux_socket)
+
+    def _send_waiting(self, event: Any) -> None:
+        """The controller knows us by our address now: it would have dropped an answer that came before."""
+        with self._lock:
+            waiting, self._waiting = self._waiting or [], None
+            for message in waiting if not self._closed else ():
+                self._send(message)
+
+    def _stop_listening(self) -> None:
+        if self._incoming is not None:
+            self._incoming.disable_monitor()
+        for stream in self._streams:
+            stream.close()
+        self._streams = []
