@@ -3,9 +3,11 @@
 Of a million calls nobody may ever wait for one by itself: a map's are waited for in order, and most are over by
 then. A condition costs more to make than all else a small call needs here.
 
-How it can be right without a lock: whoever settles writes the state first and looks for a condition then; whoever
-waits makes the condition first and looks at the state then. One of them sees the other. What must not happen twice,
-the moves between PENDING, RUNNING and CANCELLED, is decided under the dispatcher's lock (`task_states`).
+How it can be right: whoever holds a future's condition sees it over or not over, and nothing in between. If it has a
+condition, its end is written, and told to those who wait, with that held. If it has none, the end is written while
+none can be made. `wait` and `as_completed` count on it: a future that they found over must not be told to them again.
+What must not happen twice, the moves between PENDING, RUNNING and CANCELLED, is decided under the dispatcher's lock
+(`task_states`).
 """
 
 # Copyright (c) IPython Development Team.
@@ -19,8 +21,10 @@ from typing import Any
 
 from . import task_states
 
-_making = threading.Lock()
-_OVER = (task_states.FINISHED, task_states.CANCELLED_AND_NOTIFIED)
+# Held while a condition is put in place, or an end written where there is none. Anything may happen to run on the
+# thread that holds it, as the garbage collector does, and may come here again.
+_making = threading.RLock()
+_OVER = (task_states.FINISHED, task_states.CANCELLED, task_states.CANCELLED_AND_NOTIFIED)
 
 
 class LazyFuture(Future):  # type: ignore[type-arg]
@@ -39,10 +43,11 @@ class LazyFuture(Future):  # type: ignore[type-arg]
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]
         if self._made_condition is None:
+            made, waiters, done_callbacks = threading.Condition(), [], []
             with _making:
                 if self._made_condition is None:
-                    self._waiters, self._done_callbacks = [], []
-                    self._made_condition = threading.Condition()
+                    self._waiters, self._done_callbacks = waiters, done_callbacks
+                    self._made_condition = made
         return self._made_condition  # type: ignore[return-value]
 
     def done(self) -> bool:
@@ -55,38 +60,37 @@ class LazyFuture(Future):  # type: ignore[type-arg]
 
     def cancelled(self) -> bool:
         """Whether the call was cancelled, and will never run. Any thread. Source: PEP 3148."""
-        return self._state == task_states.CANCELLED_AND_NOTIFIED
+        return self._state in (task_states.CANCELLED, task_states.CANCELLED_AND_NOTIFIED)
 
     def set_result(self, result: Any) -> None:
         """Settle with a value. Once only, on the thread that settles."""
         self._check_open()
         self._result = result
-        self._settled(lambda waiter: waiter.add_result(self))
+        self._end(task_states.FINISHED, lambda waiter: waiter.add_result(self))
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Settle with an error. Once only, on the thread that settles."""
         self._check_open()
         self._exception = exception
-        self._settled(lambda waiter: waiter.add_exception(self))
+        self._end(task_states.FINISHED, lambda waiter: waiter.add_exception(self))
 
     def _check_open(self) -> None:
         if self._state in _OVER:
             raise InvalidStateError(f"{self._state}: {self!r}")
 
-    def _settled(self, tell: Callable[[Any], None]) -> None:
-        self._state = task_states.FINISHED
-        if self._made_condition is not None:
-            self._tell_waiters(tell)
-            self._invoke_callbacks()
-
     def tell_cancelled(self) -> None:
         """Tell those who wait for this future that it was cancelled (`task_states.cancel`)."""
-        if self._made_condition is not None:
-            self._tell_waiters(lambda waiter: waiter.add_cancelled(self))
-            self._invoke_callbacks()
+        self._end(task_states.CANCELLED_AND_NOTIFIED, lambda waiter: waiter.add_cancelled(self))
 
-    def _tell_waiters(self, tell: Callable[[Any], None]) -> None:
-        with self._condition:
+    def _end(self, state: str, tell: Callable[[Any], None]) -> None:
+        with _making:
+            condition = self._made_condition
+            if condition is None:
+                self._state = state
+                return
+        with condition:
+            self._state = state
             for waiter in self._waiters:
                 tell(waiter)
-            self._condition.notify_all()
+            condition.notify_all()
+        self._invoke_callbacks()

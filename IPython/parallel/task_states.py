@@ -46,17 +46,18 @@ def cancel(future: Future[Any]) -> bool | None:
     Returns
     -------
     bool or None
-        True if this call cancelled it, and the caller is to tell those who wait, without the lock; None if it was
-        cancelled before; False if it is running or finished.
+        True if this call cancelled it, and the caller is to tell those who wait, without the lock
+        (`LazyFuture.tell_cancelled`, which makes it CANCELLED_AND_NOTIFIED); None if it was cancelled before; False
+        if it is running or finished.
 
     Notes
     -----
     The standard library notifies ``wait()`` and ``as_completed()`` of a cancelled future when its executor comes to
-    it. Here nobody will come to it any more, so both moves are made at once.
+    it. Here nobody will come to it any more, so whoever cancels does.
     """
     if _move(future, CANCELLED):
-        return _move(future, CANCELLED_AND_NOTIFIED)
-    return None if future._state == CANCELLED_AND_NOTIFIED else False
+        return True
+    return None if future._state in (CANCELLED, CANCELLED_AND_NOTIFIED) else False
 
 
 def _move(future: Future[Any], state: str) -> bool:

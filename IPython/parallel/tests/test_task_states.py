@@ -22,6 +22,7 @@ from IPython.parallel.task_states import (
     begin,
     cancel,
 )
+from IPython.parallel.lazy_future import LazyFuture
 from IPython.parallel.tests.contracts.harness import PATIENCE
 
 
@@ -62,23 +63,33 @@ def test_begin(state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "answer"), [(PENDING, True), (CANCELLED_AND_NOTIFIED, None), (RUNNING, False), (FINISHED, False)]
+    ("state", "answer"),
+    [(PENDING, True), (CANCELLED, None), (CANCELLED_AND_NOTIFIED, None), (RUNNING, False), (FINISHED, False)],
 )
 def test_cancel_tells_whether_it_did(state: str, answer: bool | None) -> None:
     future = future_in(state)
     assert cancel(future) is answer
-    assert future.cancelled() is (state in (PENDING, CANCELLED_AND_NOTIFIED))
+    assert future.cancelled() is (state in (PENDING, CANCELLED, CANCELLED_AND_NOTIFIED))
 
 
-def test_a_cancelled_future_is_past_cancelled_at_once() -> None:
-    future: Future[Any] = Future()
+@pytest.mark.parametrize("kind", [Future, LazyFuture])
+def test_who_cancels_tells_once_and_others_learn_that_it_was_cancelled(kind: type[Future[Any]]) -> None:
+    future = kind()
+    assert [cancel(future), cancel(future)] == [True, None]
+    assert (future.cancelled(), future.done(), begin(future)) == (True, True, False)
+
+
+def test_a_cancelled_future_is_past_cancelled_when_it_was_told() -> None:
+    future = LazyFuture()
     cancel(future)
+    assert future._state == CANCELLED
+    future.tell_cancelled()
     assert future._state == CANCELLED_AND_NOTIFIED
-    assert CANCELLED in MOVES[PENDING]
+    assert (future.cancelled(), future.done(), cancel(future)) == (True, True, None)
 
 
 def test_wait_and_as_completed_that_wait_already_hear_of_a_cancel() -> None:
-    future: Future[Any] = Future()
+    future = LazyFuture()
     heard: list[Any] = []
     waiters = [
         threading.Thread(target=lambda: heard.append(wait([future], PATIENCE).done)),
@@ -88,13 +99,14 @@ def test_wait_and_as_completed_that_wait_already_hear_of_a_cancel() -> None:
         waiter.start()
     _until(lambda: len(future._waiters) == 2)
     cancel(future)
+    future.tell_cancelled()
     for waiter in waiters:
         waiter.join(PATIENCE)
     assert heard == [{future}, {future}]
 
 
 def test_cancel_wakes_who_waits_for_the_result() -> None:
-    future: Future[Any] = Future()
+    future = LazyFuture()
     caught: list[type[BaseException]] = []
 
     def ask() -> None:
@@ -107,6 +119,7 @@ def test_cancel_wakes_who_waits_for_the_result() -> None:
     waiter.start()
     _until(lambda: len(future._condition._waiters) == 1)
     cancel(future)
+    future.tell_cancelled()
     waiter.join(PATIENCE)
     assert caught == [CancelledError]
 
@@ -116,10 +129,12 @@ def test_of_many_threads_that_cancel_and_begin_one_decides() -> None:
         future: Future[Any] = Future()
         answers: list[Any] = []
         together = threading.Barrier(4)
+        dispatchers = threading.Lock()
 
-        def act(move: Any, future: Future[Any] = future, answers: list[Any] = answers) -> None:
+        def act(move: Any, future=future, answers=answers, together=together, lock=dispatchers) -> None:
             together.wait(PATIENCE)
-            answers.append((move, move(future)))
+            with lock:
+                answers.append((move, move(future)))
 
         threads = [threading.Thread(target=act, args=(move,)) for move in (begin, cancel, begin, cancel)]
         for thread in threads:
