@@ -112,7 +112,7 @@ def revoke(address: Address, group: int) -> Begun | None:
                 return None
             with memoryview(memory) as data, data.cast("Q") as words:
                 at = 2 * (address.slot + 1)
-                words[at + 1] = group
+                words[at + 1] = max(words[at + 1], group)
                 time.sleep(_SETTLING)
                 return Begun(words[at] >> _CALLS_BITS, words[at] & (1 << _CALLS_BITS) - 1)
     except (OSError, ValueError):

@@ -52,7 +52,6 @@ class _Preparing:
         self.path = path
         self.waiting: list[_Letter] = []
         self.ready = False
-        self.journal: Any = None  # its address
 
 
 class Transport:
@@ -70,6 +69,8 @@ class Transport:
         canning.can(None)
         self._lock = threading.Lock()
         self._prepared: dict[str, _Preparing] = {}
+        self._journals: dict[str, Any] = {}  # their addresses, of all engines that have the code
+        self._given_up: set[str] = set()
         self._channel = GroupChannel(client)
         self.engine_ids: dict[str, int] = {}
 
@@ -115,9 +116,12 @@ class Transport:
         """On the client's receiving thread."""
         failed = isinstance(answer, BaseException)
         with self._lock:
+            if engine in self._given_up and not failed:
+                return  # what waited runs elsewhere
             preparing.ready = not failed
-            preparing.journal = None if failed else answer
             waiting, preparing.waiting = preparing.waiting, []
+            if not failed:
+                self._journals[engine] = answer
             if failed and self._prepared.get(engine) is preparing:
                 del self._prepared[engine]
         for letter in waiting:
@@ -138,9 +142,13 @@ class Transport:
 
     def give_up(self, engine: str, number: int) -> Begun | None:
         with self._lock:
-            preparing = self._prepared.pop(engine, None)
+            self._given_up.add(engine)
+            self._prepared.pop(engine, None)
+            was_ready, journal = engine in self._journals, self._journals.get(engine)
         self._channel.forget(engine)
-        return None if preparing is None or preparing.journal is None else _revoke(preparing.journal, number)
+        if not was_ready:
+            return Begun(0, 0)  # nothing ever left for it
+        return None if journal is None else _revoke(journal, number)
 
     def close(self) -> None:
         """Send no more. Any thread."""

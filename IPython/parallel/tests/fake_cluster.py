@@ -39,6 +39,7 @@ from IPython.parallel.errors import EngineDied
 from IPython.parallel.mux_connection import MuxConnection
 from IPython.parallel.tests.contracts.harness import PATIENCE
 from IPython.parallel.transport import frames_of, read_report
+from IPython.parallel.wire import PLAIN, EngineLeft
 
 # ipyparallel imports what it needs for this at the first use, and threads must not do that at the same time.
 serialize.serialize_object({})
@@ -77,6 +78,22 @@ def note_and_wait(label: Any, event: _Event) -> Any:
     event.set_arrived()
     assert event.wait(), "nobody let this call go on"
     return label
+
+
+def die(label: Any) -> None:
+    """End the engine in the middle of this call: `Message.run` raises `Killed`, and there is no report."""
+    _here.engine.runner._output = _OfTheDead()
+
+
+class Killed(BaseException):
+    """An engine ended in the middle of a call."""
+
+
+class _OfTheDead:
+    """Where the runner looks when a call has returned."""
+
+    def take(self) -> None:
+        raise Killed
 
 
 class _Event:
@@ -345,6 +362,8 @@ class FakeTransport(_Cluster):
 
     def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
         self.before_send(group)
+        if group.engine not in self.members:
+            raise EngineLeft(group.engine)
         engine = self.members[group.engine]
 
         def hear(frames: Any, final: bool) -> None:
@@ -575,8 +594,8 @@ class ProcessEngine:
         self._told = True
         self._send((load, frames_of(group)))
         (outcome,) = read_report(self._receive(), final=True).outcomes
-        value = pickle.loads(outcome.data)
-        if outcome.status != "ok":
+        value = outcome.data if outcome.status == PLAIN else pickle.loads(outcome.data)
+        if not outcome.succeeded:
             raise RemoteFailure(value["error"]["exceptions"][0]["message"])
         return value
 

@@ -4,11 +4,14 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, wait
 
 import pytest
+from ipyparallel.client.futures import MessageFuture
+from ipyparallel.error import RemoteError
 
 from IPython.parallel import task_result
 from IPython.parallel.errors import EngineDied
@@ -164,6 +167,7 @@ class TestLosingEngines:
         view = client.view()
         lost, kept, waiting = (view.submit(note, n) for n in range(3))
         first, second = client.members.values()
+        first.next().run()
         client.lose(first)
         second.step()
         assert kept.result(PATIENCE) == 1
@@ -173,23 +177,95 @@ class TestLosingEngines:
         with pytest.raises(EngineDied, match="note"):
             lost.result(PATIENCE)
 
-    def test_an_engine_that_leaves_while_a_group_is_sent(self, make_client) -> None:
-        client = make_client(1, started=False)
-        client.before_send = client.lose
+    @pytest.mark.parametrize("engines", [1, 2])
+    def test_an_engine_that_leaves_while_a_group_is_sent(self, make_client, engines: int) -> None:
+        """The group never reached it: it goes to another engine, or waits for one."""
+        client = make_client(engines, started=False)
+
+        def leave(engine: FakeEngine) -> None:
+            client.before_send = lambda engine: None
+            client.lose(engine)
+
+        client.before_send = leave
         result = client.view().submit(note, 1)
-        assert isinstance(result.exception(PATIENCE), EngineDied)
+        if engines == 1:
+            client.add()
+        (other,) = client.members.values()
+        other.wait_for_message()
+        other.step()
+        assert result.result(PATIENCE) == 1
+        assert client.ran == [1]
+
+    def test_an_engine_that_is_gone_when_the_code_is_sent(self, make_client) -> None:
+        """The client finds it among its engines still, and the controller answers that it died."""
+        client = make_client(1, started=False)
+        (gone,) = client.members.values()
+        view = client.view()
+        real = client.send_apply_request
+
+        def send_apply_request(*args: object, **kwargs: object) -> object:
+            client.send_apply_request = real
+            client.lose(gone)
+            return real(*args, **kwargs)
+
+        client.send_apply_request = send_apply_request
+        result = view.submit(note, 1)
+        other = client.add()
+        other.wait_for_message()
+        other.step()
+        assert result.result(PATIENCE) == 1
+        assert client.ran == [1]
 
 
 class TestCode:
     """What runs on engines travels there by itself."""
 
-    def test_messages_bring_the_code_until_one_was_answered(self, make_client) -> None:
+    def test_the_code_is_brought_once_to_each_engine_before_its_first_group(self, make_client) -> None:
         client = make_client(2)
         view = client.view()
         for n in range(20):
             wait([view.submit(note, (n, k)) for k in range(2)], timeout=PATIENCE)
-        bundled = [[message.bundled for message in engine.messages] for engine in client.members.values()]
-        assert all(each[0] and not each[-1] and each == sorted(each, reverse=True) for each in bundled)
+        assert [len(engine.doors) for engine in client.members.values()] == [1, 1]
+        assert all(message.header["client"] in engine.doors for engine in client.members.values()
+                   for message in engine.messages)  # fmt: skip
+
+    def test_groups_wait_until_the_code_is_there(self, make_client) -> None:
+        """1: the code is sent. 2: a group is sent behind it. 3: the engine says that it has the code."""
+        client = make_client(1, started=False)
+        (engine,) = client.members.values()
+        view = client.view()
+        answers = hold_answers(client)
+        first = view.submit(note, "first")
+        assert engine.messages == []
+        assert first.running()
+        (answer,) = answers
+        answer()
+        engine.step()
+        assert first.result(PATIENCE) == "first"
+        assert len(answers) == 1, "the code was sent again"
+
+    def test_the_code_is_brought_again_when_the_callers_import_path_has_changed(self, make_client, monkeypatch) -> None:
+        client = make_client(1)
+        view = client.view()
+        view.submit(note, 1).result(PATIENCE)
+        monkeypatch.setattr(sys, "path", [*sys.path, "/new/directory"])
+        view.submit(note, 2).result(PATIENCE)
+        view.submit(note, 3).result(PATIENCE)
+        (engine,) = client.members.values()
+        assert len(engine.doors) == 2
+
+    def test_preparing_that_fails_fails_the_calls_and_is_tried_again(self, make_client) -> None:
+        client = make_client(1)
+        view = client.view()
+        answers = hold_answers(client)
+        first = view.submit(note, "first")
+        (answer,) = answers
+        answer(RemoteError("ImportError", "no module named zlib", ""))
+        with pytest.raises(RemoteError, match="zlib"):
+            first.result(PATIENCE)
+        second = view.submit(note, "second")
+        answers[1]()
+        assert second.result(PATIENCE) == "second"
 
     def test_a_message_that_overtakes_the_first_one_is_understood(self, make_client) -> None:
         """1: a thread is about to send the first group to a new engine. 2: another sends the next. 3: the first goes."""
@@ -219,6 +295,21 @@ class TestCode:
         sender.join(PATIENCE)
         busy.set()
         assert [f.result(PATIENCE) for f in (held, behind, *first, second)] == ["held", "behind", "first", "second"]
+
+
+def hold_answers(client: FakeClient) -> list[Callable[..., None]]:
+    """From now on engines say that they have the code when these are called."""
+    answers: list[Callable[..., None]] = []
+    real = client.send_apply_request
+
+    def send_apply_request(*args: object, **kwargs: object) -> MessageFuture:
+        future = real(*args, **kwargs)
+        held = MessageFuture(future.msg_id, header={})
+        answers.append(lambda error=None: held.set_result(error or future.result()))
+        return held
+
+    client.send_apply_request = send_apply_request
+    return answers
 
 
 class TestCost:
