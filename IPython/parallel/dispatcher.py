@@ -72,7 +72,8 @@ class Dispatcher:
         self.name = uuid.uuid4().hex
         self._transport = transport
         self._policy = policy or BatchPolicy()
-        self._lock = threading.Lock()
+        # The garbage collector may come on a thread that holds it, and end an iteration, which cancels its calls.
+        self._lock = threading.RLock()
         self._idle = threading.Condition(self._lock)
         self._engines: dict[str, Engine] = {}
         self._busy_lines: deque[Line] = deque()

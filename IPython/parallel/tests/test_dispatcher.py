@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import random
 import threading
 import weakref
@@ -26,7 +27,9 @@ from IPython.parallel.tests.contracts.harness import PATIENCE, Recorder
 from IPython.parallel.tests.fake_cluster import (
     Event,
     FakeTransport,
+    Killed,
     Message,
+    die,
     new_line,
     note,
     note_and_overrun,
@@ -264,27 +267,70 @@ class TestCancel:
         b.settle_all()
         assert b.cluster.ran == ["a", "c"]
 
-    @pytest.mark.parametrize("cancel_first", [True, False])
-    def test_cancel_while_a_group_is_built(self, bench, monkeypatch, cancel_first: bool) -> None:
-        """The group and the cancel meet at the future's lock; whoever has it first decides, and the other learns."""
+    @pytest.mark.parametrize("first", ["cancel", "begin"])
+    def test_cancel_while_a_group_is_built(self, bench, monkeypatch, first: str) -> None:
+        """The group and the cancel meet at the dispatcher's lock; whoever has it first decides, the other learns.
+
+        1: the first has the lock, and makes its move. 2: the second comes to the lock. 3: the first lets go of it.
+        """
         b = bench(0)
         (call,) = b.submit("a")
+        move, other_is_there, answers = getattr(task_states, first), threading.Event(), []
+        dispatchers = b.dispatcher._lock
+
+        class Lock:
+            def __enter__(self) -> None:
+                if threading.current_thread() is other:
+                    other_is_there.set()
+                dispatchers.acquire()
+
+            def __exit__(self, *error: object) -> None:
+                dispatchers.release()
+
+        def move_with_the_other_at_the_lock(future: Any) -> Any:
+            moved = move(future)
+            other.start()
+            assert other_is_there.wait(PATIENCE)
+            return moved
+
+        def cancel() -> None:
+            answers.append(call.cancel())
+
+        def join() -> None:
+            b.cluster.add()
+            b.cluster.flush()
+
+        one, two = (cancel, b.dispatcher._refresh_engines) if first == "cancel" else (join, cancel)
+        other = threading.Thread(target=two)
+        monkeypatch.setattr(b.dispatcher, "_lock", Lock())
+        monkeypatch.setattr(task_states, first, move_with_the_other_at_the_lock)
+        if first == "cancel":
+            b.cluster._new_engine()
+        one()
+        other.join(PATIENCE)
+        assert answers == [first == "cancel"]
+        assert [message.names for message in b.cluster.messages] == ([] if first == "cancel" else [["a"]])
+        assert call.cancelled() is (first == "cancel")
+
+    def test_cancel_by_the_garbage_collector_on_a_thread_that_decides(self, bench, monkeypatch) -> None:
+        """An iteration that was dropped cancels its calls when it is collected, wherever that happens."""
+        b = bench(0, Steady(calls=3))
+        calls = b.submit("a", "b", "c")
         begin, answers = task_states.begin, []
 
-        def begin_with_a_cancel_beside(future: Any) -> bool:
-            if not cancel_first:
-                begun = begin(future)
-            canceller = threading.Thread(target=lambda: answers.append(task_states.cancel(future)))
-            canceller.start()
-            canceller.join(PATIENCE)
-            return begin(future) if cancel_first else begun
+        def begin_after_a_collection(future: Any) -> bool:
+            if not answers:
+                answers.extend(call.cancel() for call in calls[1:])
+            return begin(future)
 
-        monkeypatch.setattr(task_states, "begin", begin_with_a_cancel_beside)
-        b.cluster.add()
-        b.cluster.flush()
-        assert answers == [cancel_first]
-        assert [message.names for message in b.cluster.messages] == ([] if cancel_first else [["a"]])
-        assert call.cancelled() is cancel_first
+        monkeypatch.setattr(task_states, "begin", begin_after_a_collection)
+        joining = threading.Thread(target=lambda: (b.cluster.add(), b.settle_all()), daemon=True)
+        joining.start()
+        joining.join(PATIENCE)
+        assert not joining.is_alive(), "the dispatcher waits for itself"
+        assert answers == [True, True]
+        assert b.cluster.ran == ["a"]
+        assert b.dispatcher.wait(b.line, PATIENCE)
 
     def test_a_line_of_nothing_but_cancelled_calls_is_done(self, bench) -> None:
         b = bench(0)
@@ -484,7 +530,12 @@ class TestOverrun:
         overrunning.deliver()
         waiting.deliver()
         b.cluster.flush()
-        assert [isinstance(call.exception(0), EngineDied) for call in (slow, behind)] == [True, True]
+        assert isinstance(slow.exception(0), EngineDied)
+        assert not behind.done(), "it never began: it waits for another engine"
+        b.cluster.add()
+        b.settle_all()
+        assert behind.exception(0) is None
+        assert b.cluster.ran == ["slow", "behind"]
         assert (slow.settled, behind.settled) == (1, 1)
         assert b.dispatcher.wait(b.line, 0)
 
@@ -536,6 +587,7 @@ class TestLostEngines:
         b = bench(1)
         (call,) = b.submit("a")
         name = b.engines[0].name
+        b.engines[0].next().run()
         b.cluster.lose(b.engines[0])
         with pytest.raises(EngineDied) as caught:
             call.result(PATIENCE)
@@ -544,10 +596,114 @@ class TestLostEngines:
     def test_what_waits_goes_on_elsewhere(self, bench) -> None:
         b = bench(2)
         first, second, third = b.submit("a", "b", "c")
+        b.engines[0].next().run()
         b.cluster.lose(b.engines[0])
         b.settle_all()
         assert isinstance(first.exception(0), EngineDied)
         assert (second.exception(0), third.exception(0)) == (None, None)
+        assert b.cluster.ran == ["a", "b", "c"]
+
+    def test_what_was_sent_and_had_not_begun_runs_elsewhere(self, bench) -> None:
+        b = bench(2)
+        calls = b.submit("a", "b", "c")
+        b.cluster.lose(b.engines[0])
+        b.settle_all()
+        assert [call.exception(0) for call in calls] == [None] * 3
+        assert [call.settled for call in calls] == [1] * 3
+        assert Counter(b.cluster.ran) == Counter("abc")
+
+    def begun_in_a_group(self, bench: Callable[..., Bench], *, retries: int = 0) -> tuple[Bench, list[Call]]:
+        """Of a group of three calls the engine has begun two, the first of them is over, and it dies."""
+        b = bench(1, Steady(calls=3))
+        b.submit("warm up")
+        calls = [Call(b.dispatcher, note, ("first",)), Call(b.dispatcher, die, ("second",))]
+        calls.append(Call(b.dispatcher, note, ("third",)))
+        for call in calls:
+            call.task.retries = retries
+        b.dispatcher.submit(b.line, [[call.task for call in calls]])
+        b.engines[0].step()
+        b.cluster.flush()
+        with pytest.raises(Killed):
+            b.engines[0].next().run()
+        b.cluster.lose(b.engines[0])
+        b.cluster.add()
+        b.cluster.flush()
+        return b, calls
+
+    def test_of_a_group_what_had_begun_fails_and_the_rest_runs_elsewhere(self, bench) -> None:
+        b, calls = self.begun_in_a_group(bench)
+        b.settle_all()
+        assert [type(call.exception(0)) for call in calls] == [EngineDied, EngineDied, type(None)]
+        assert b.cluster.ran == ["warm up", "first", "third"]
+        assert [call.settled for call in calls] == [1] * 3
+        assert b.dispatcher.wait(b.line, 0)
+
+    def test_what_had_begun_runs_again_if_that_was_asked_for(self, bench) -> None:
+        b, calls = self.begun_in_a_group(bench, retries=1)
+        (again,) = b.engines
+        assert again.messages[0].names == ["first", "second", "third"]
+        with pytest.raises(Killed):
+            again.next().run()
+        b.cluster.lose(again)
+        b.cluster.add()
+        b.settle_all()
+        assert [type(call.exception(0)) for call in calls] == [EngineDied, EngineDied, type(None)]
+        assert b.cluster.ran == ["warm up", "first", "first", "third"]
+
+    def test_without_a_journal_all_that_was_sent_counts_as_begun(self, bench) -> None:
+        b = bench(1, Steady(groups=2))
+        b.cluster.has_journals = False
+        sent = b.submit("a", "b")
+        (waiting,) = b.submit("c")
+        b.cluster.lose(b.engines[0])
+        b.cluster.add()
+        b.settle_all()
+        assert [type(call.exception(0)) for call in sent] == [EngineDied] * 2
+        assert waiting.exception(0) is None
+        assert b.cluster.ran == ["c"]
+
+    def test_what_could_run_on_that_engine_only_fails(self, bench) -> None:
+        b = bench(2)
+        pinned = new_line(only=b.engines[0].name)
+        sent, waiting = b.submit("a", "b", line=pinned)
+        b.cluster.lose(b.engines[0])
+        b.settle_all()
+        assert [type(call.exception(0)) for call in (sent, waiting)] == [EngineDied] * 2
+        assert b.cluster.ran == []
+
+    def test_an_engine_that_lives_on_after_it_was_given_up_runs_nothing_any_more(self, bench) -> None:
+        """It was stopped, or cut off: what it was sent runs elsewhere, so it must not run there as well."""
+        b = bench(1)
+        (call,) = b.submit("a")
+        (cut_off,) = b.engines
+        b.cluster.lose(cut_off)
+        b.cluster.flush()
+        message = cut_off.next()
+        message.run()
+        assert pickle.loads(message.reports[0][0][0])["returned"] == [call.task.serial]
+        b.cluster.add()
+        b.settle_all()
+        message.deliver()
+        b.cluster.flush()
+        assert b.cluster.ran == ["a"]
+        assert (call.exception(0), call.settled) == (None, 1)
+
+    def test_an_engine_that_dies_while_a_group_is_sent_to_it(self, bench) -> None:
+        """1: a group is decided for an engine. 2: the engine is buried without it. 3: the group is sent."""
+        b = bench(2)
+        first, second = b.engines
+
+        def lose(group: Group) -> None:
+            b.cluster.before_send = lambda group: None
+            b.cluster.lose(b.cluster.members[group.engine])
+            b.cluster.flush()
+
+        b.cluster.before_send = lose
+        (call,) = b.submit("a")
+        b.settle_all()
+        assert (call.exception(0), call.settled) == (None, 1)
+        assert b.cluster.ran == ["a"]
+        assert b.dispatcher.wait(b.line, 0)
 
     def test_a_report_after_the_engine_was_lost_changes_nothing(self, bench) -> None:
         b = bench(1)
@@ -627,9 +783,11 @@ class TestMaxEngines:
         b = bench(2, line=new_line(max_engines=1))
         b.submit("a", "b")
         (used,) = [engine for engine in b.engines if engine.messages]
+        used.next().run()
         b.cluster.lose(used)
         b.settle_all()
-        assert b.cluster.ran == ["b"]
+        assert b.cluster.ran == ["a", "b"]
+        assert len(b.engines) == 1
 
     def test_other_lines_use_the_others(self, bench) -> None:
         b, other = bench(2, line=new_line(max_engines=1)), new_line()
