@@ -155,7 +155,10 @@ class Door:
         metadata = dict(_OURS, engine=self._kernel.ident, started=started, status=content["status"])
         frames = self._sealed("apply_reply", metadata, content, group.header)
         # Past the stream's queue, which waits for the event loop: this thread is the socket's own.
-        self._kernel.shell_stream.socket.send_multipart([*idents, *frames, *buffers], copy=_is_small(buffers))
+        stream = self._kernel.shell_stream
+        stream.socket.send_multipart([*idents, *frames, *buffers], copy=_is_small(buffers))
+        # Sending may take the news of a message that has arrived, which the socket tells only once.
+        stream._update_handler(stream._state)
 
     def publish(self, buffers: list[bytes]) -> None:
         """Send a report while its group still runs. Any thread."""

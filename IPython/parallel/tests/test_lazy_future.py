@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, InvalidStateError, as_completed, wait
 from typing import Any
@@ -295,6 +296,7 @@ def test_what_waits_for_nobody_costs_no_condition_and_is_forgotten() -> None:
     for future in futures:
         future.set_result(1)
     assert all(vars(future).keys() <= {"_state", "_result"} for future in futures)
+    refs = [weakref.ref(future) for future in futures]
     del futures, future
     gc.collect()
-    assert not [kept for kept in gc.get_objects() if type(kept) is Queued]
+    assert [ref() for ref in refs if ref() is not None] == []
