@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import ipykernel
 import ipyparallel
 import pytest
 import zmq
@@ -448,13 +449,15 @@ class TestOrderOnAnEngine:
             assert pulled.get(PATIENCE) == n
             assert call.result(PATIENCE) is None
 
+    # With 7, such a cell gets no answer on an engine, with or without us: there ipykernel asks for a thread of its own.
+    @pytest.mark.skipif(ipykernel.version_info[0] >= 7, reason="ipykernel 7 runs no awaiting cells on engines")
     def test_a_cell_that_awaits(self, client: ipyparallel.Client) -> None:
         view = client[0]
         for n in range(10):
             cell = view.execute(f"import asyncio; await asyncio.sleep(0.01); seq = -{n}", block=False)
-            calls = [view.submit(read_seq) for _ in range(3)]
-            assert [call.result(PATIENCE) for call in calls] == [-n] * 3
-            assert cell.done() or cell.wait(PATIENCE)
+            behind = [view.submit(read_seq) for _ in range(3)]
+            assert [call.result(PATIENCE) for call in behind] == [-n] * 3
+            cell.get(PATIENCE)
 
 
 def pid() -> int:

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import io
 import pickle
+import re
 import threading
 import types
 from concurrent.futures import Executor, Future
@@ -18,15 +19,21 @@ from concurrent.futures import _base as futures_base
 from typing import Any
 
 import cloudpickle
+import ipykernel
 import ipyparallel
 import pytest
+import traitlets
+import zmq
 from cloudpickle import cloudpickle as cloudpickle_module
+from ipykernel.iostream import BackgroundSocket, IOPubThread
+from ipykernel.kernelbase import Kernel
 from ipyparallel import AsyncResult, Client, LoadBalancedView, serialize
 from ipyparallel.client.client import Metadata
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.client.remotefunction import getname
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.controller.app import IPController
+from ipyparallel.engine import app as engine_app
 from ipyparallel.engine.kernel import IPythonParallelKernel
 from ipyparallel.error import (
     CompositeError,
@@ -34,9 +41,13 @@ from ipyparallel.error import (
     RemoteError,
     collect_exceptions,
 )
+from jupyter_client.session import DELIM, Session
+from tornado.ioloop import IOLoop
+from zmq.eventloop.zmqstream import ZMQStream
 
 import IPython.parallel  # noqa: F401 (its import is what installs the patches)
 from IPython.parallel import originals
+from IPython.parallel.tests.contracts.harness import PATIENCE
 
 
 def parameters(function: Any) -> list[str]:
@@ -179,6 +190,23 @@ class TestClient:
             "self", "socket", "f", "args", "kwargs", "metadata", "track", "ident", "message_future_hook",
         ]  # fmt: skip
 
+    def test_streams_and_their_loop(self) -> None:
+        """`group_channel` stands before the handlers of both, on their own thread."""
+        source = inspect.getsource(Client)
+        for name in ("_mux_stream", "_iopub_stream"):
+            assert re.search(rf"self\.{name} = ZMQStream\(self\.{name[:-6]}socket, self\._io_loop\)", source)
+            assert re.search(rf"self\.{name}\.on_recv\(self\._dispatch_\w+, copy=False\)", source)
+        assert "self._io_loop.start()" in source
+        assert callable(IOLoop.add_callback)
+
+    def test_a_client_says_when_it_is_closed(self) -> None:
+        source = inspect.getsource(stock(Client, "close"))
+        assert "self._closed = True" in source
+        assert Client._closed is False or "_closed" in Client.class_traits()
+
+    def test_the_session_is_a_public_attribute(self) -> None:
+        assert "self.session = Session(" in inspect.getsource(Client)
+
     def test_the_hook_gets_the_future_before_the_message_is_sent(self) -> None:
         source = inspect.getsource(Client._send)
         assert source.index("message_future_hook(futures[0])") < source.index("add_callback(_really_send)")
@@ -295,17 +323,135 @@ class TestSerialize:
         assert serialize.Reference("x").get_object({"x": 5}) == 5
 
 
+class TestSession:
+    """jupyter_client's Session: `envelope`, on both sides."""
+
+    def test_signatures(self) -> None:
+        session = Session(key=b"a key")
+        assert session.auth is not None
+        assert Session(key=b"").auth is None
+        parts = [b"{}"] * 4
+        assert session.sign(parts) == Session(key=b"a key").sign(parts)
+        assert isinstance(session.sign(parts), bytes)
+        assert Session(key=b"").sign(parts) == b""
+
+    def test_memory_of_signatures(self) -> None:
+        session = Session(key=b"a key")
+        session._add_digest(b"seen")
+        assert b"seen" in session.digest_history
+        assert parameters(session._add_digest) == ["signature"]
+
+    def test_packing(self) -> None:
+        session = Session()
+        assert session.unpack(session.pack({"a": [1, "ä"]})) == {"a": [1, "ä"]}
+        assert isinstance(session.pack({}), bytes)
+
+    def test_who_it_is(self) -> None:
+        session = Session()
+        assert isinstance(session.username, str)
+        assert isinstance(session.session, str) and session.session
+        assert session.session != Session().session
+
+    def test_frames_of_a_message(self) -> None:
+        session = Session(key=b"a key")
+        frames = session.serialize(session.msg("apply_reply", {"a": 1}, metadata={"b": 2}), ident=b"who")
+        assert frames[:2] == [b"who", b"<IDS|MSG>"]
+        assert frames[2] == session.sign(frames[3:7])
+        assert [session.unpack(frame) for frame in frames[5:7]] == [{"b": 2}, {"a": 1}]
+        assert len(frames) == 7
+
+
+class TestStreams:
+    """pyzmq's ZMQStream: `group_channel`, `shell_door`."""
+
+    def test_handlers_can_be_read_and_put_in_place(self) -> None:
+        assert "self._recv_callback = " in inspect.getsource(ZMQStream)
+        assert parameters(ZMQStream.on_recv) == ["self", "callback", "copy"]
+
+    def test_sending(self) -> None:
+        assert parameters(ZMQStream.send_multipart)[:4] == ["self", "msg", "flags", "copy"]
+        assert parameters(ZMQStream.flush)[:2] == ["self", "flag"]
+        assert callable(ZMQStream.closed)
+
+    def test_a_stream_can_be_made_to_look_again(self) -> None:
+        """Sending past a stream may take the news of what has arrived; asked to, it looks by itself."""
+
+        async def receive() -> list[bytes]:
+            with zmq.Context() as context, context.socket(zmq.PAIR) as one, context.socket(zmq.PAIR) as other:
+                one.bind("inproc://assumptions")
+                other.connect("inproc://assumptions")
+                arrived: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+                stream = ZMQStream(other, io_loop=IOLoop.current())
+                stream.on_recv(arrived.set_result)
+                await asyncio.sleep(0)
+                one.send(b"news")
+                other.send(b"past the stream")
+                stream._update_handler(stream._state)
+                try:
+                    return await asyncio.wait_for(arrived, PATIENCE)
+                finally:
+                    stream.close()
+
+        assert asyncio.run(receive()) == [b"news"]
+
+
+class TestKernel:
+    """ipykernel's and ipyparallel's kernel: `shell_door`."""
+
+    def test_one_stream_for_shell_messages_handled_in_the_main_thread(self) -> None:
+        assert IPythonParallelKernel.shell_stream.klass is ZMQStream
+        assert "shell_channel_thread" not in inspect.getsource(engine_app)
+        assert "self.shell_stream.on_recv" in inspect.getsource(Kernel.start)
+
+    @pytest.mark.skipif(ipykernel.version_info[0] < 7, reason="this ipykernel has a queue")
+    def test_messages_wait_for_a_lock_each_in_a_task(self) -> None:
+        """In a wrapper that makes one task for each: as deep as `shell_door._Turns` makes its own."""
+        assert "self._main_asyncio_lock = asyncio.Lock()" in inspect.getsource(Kernel.__init__)
+        assert "async with asyncio_lock" in inspect.getsource(Kernel.shell_main)
+        assert "_async_in_context(partial(self.shell_main, None))" in inspect.getsource(Kernel.start)
+        from ipykernel.utils import _async_in_context
+
+        assert inspect.getsource(_async_in_context).count("create_task(") == 1
+
+    @pytest.mark.skipif(ipykernel.version_info[0] >= 7, reason="this ipykernel has a lock")
+    def test_messages_wait_in_a_queue(self) -> None:
+        assert parameters(Kernel.schedule_dispatch) == ["self", "dispatch", "args"]
+        assert not hasattr(Kernel, "_main_asyncio_lock")
+        assert "await dispatch(*args)" in inspect.getsource(Kernel.process_one)
+
+    def test_aborted_messages(self) -> None:
+        assert isinstance(IPythonParallelKernel.aborted, traitlets.Set)
+        assert "in self.aborted" in inspect.getsource(IPythonParallelKernel.should_handle)
+        assert "self.aborted.add" in inspect.getsource(IPythonParallelKernel)
+
+    def test_hooks_let_ctrl_c_raise(self) -> None:
+        assert "SIGINT, default_int_handler" in inspect.getsource(Kernel.pre_handler_hook)
+        assert "SIGINT, self.saved_sigint_handler" in inspect.getsource(Kernel.post_handler_hook)
+        assert parameters(Kernel.pre_handler_hook) == parameters(Kernel.post_handler_hook) == ["self"]
+
+    def test_parents(self) -> None:
+        assert parameters(Kernel.set_parent)[:3] == ["self", "ident", "parent"]
+        assert parameters(IPythonParallelKernel.set_parent)[:3] == ["self", "ident", "parent"]
+
+    def test_publishing(self) -> None:
+        assert "iopub_socket" in IPythonParallelKernel.class_traits()
+        assert "iopub_socket = IOPubThread(iopub_socket" in inspect.getsource(engine_app)
+        assert callable(BackgroundSocket.send_multipart)
+        assert "schedule" in inspect.getsource(IOPubThread.send_multipart), "reports are sent from any thread"
+        assert parameters(IPythonParallelKernel._topic) == ["self", "topic"]
+
+    def test_its_session_and_log(self) -> None:
+        assert {"session", "log", "ident"} <= Kernel.class_traits().keys() | vars(Kernel).keys()
+
+    def test_messages_are_identities_delimiter_signature_and_four_parts(self) -> None:
+        assert DELIM == b"<IDS|MSG>"  # `envelope.DELIMITER`
+
+
 class TestEngine:
     """What `engine_runner` uses of the engine it lands on."""
 
     def test_who_it_is(self) -> None:
         assert {"ident", "engine_id"} <= IPythonParallelKernel.class_traits().keys() | vars(IPythonParallelKernel).keys()
-
-    def test_publishing_data(self) -> None:
-        from ipyparallel.engine.datapub import ZMQDataPublisher
-
-        assert parameters(ZMQDataPublisher.publish_data) == ["self", "data"]
-        assert "data_pub" in inspect.getsource(ipyparallel.engine.kernel)
 
     def test_hooks_of_the_display_publisher(self) -> None:
         from ipykernel.zmqshell import ZMQDisplayPublisher
