@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
+import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
@@ -82,7 +83,7 @@ def note_and_wait(label: Any, event: _Event) -> Any:
 
 def die(label: Any) -> None:
     """End the engine in the middle of this call: `Message.run` raises `Killed`, and there is no report."""
-    _here.engine.runner._output = _OfTheDead()
+    _here.engine.runner.output = _OfTheDead()
 
 
 class Killed(BaseException):
@@ -587,7 +588,7 @@ class ProcessEngine:
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What ``function(*args, **kwargs)`` returns there; what it raises as `RemoteFailure`."""
-        task = Task(None, *pickle_call(function, args, kwargs), "call")
+        task = Task(types.SimpleNamespace(), *pickle_call(function, args, kwargs), "call")
         task.serial = 0
         group = Group("client", self._engine, new_line(), [task])
         load = pickle.dumps(engine_bundle.EngineFunction("rebuild", bundled=not self._told))

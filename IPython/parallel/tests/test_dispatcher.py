@@ -226,7 +226,7 @@ class TestJourney:
         b = bench(1, line=new_line(on_output=lambda stream, text: heard.append((stream, text, call.done()))))
         from IPython.parallel import engine_bundle
 
-        b.engines[0].runner._output = engine_bundle.load().engine_runner.Output()
+        b.engines[0].runner.output = engine_bundle.load().engine_runner.Output()
         (call,) = b.submit("printed", function=print)
         b.engines[0].step()
         call.result(PATIENCE)
@@ -236,7 +236,7 @@ class TestJourney:
         b = bench(1, line=new_line(on_output=_raise))
         from IPython.parallel import engine_bundle
 
-        b.engines[0].runner._output = engine_bundle.load().engine_runner.Output()
+        b.engines[0].runner.output = engine_bundle.load().engine_runner.Output()
         (call,) = b.submit("printed", function=print)
         b.engines[0].step()
         call.result(PATIENCE)
@@ -612,14 +612,12 @@ class TestLostEngines:
         assert [call.settled for call in calls] == [1] * 3
         assert Counter(b.cluster.ran) == Counter("abc")
 
-    def begun_in_a_group(self, bench: Callable[..., Bench], *, retries: int = 0) -> tuple[Bench, list[Call]]:
+    def test_of_a_group_what_had_begun_fails_and_the_rest_runs_elsewhere(self, bench) -> None:
         """Of a group of three calls the engine has begun two, the first of them is over, and it dies."""
         b = bench(1, Steady(calls=3))
         b.submit("warm up")
         calls = [Call(b.dispatcher, note, ("first",)), Call(b.dispatcher, die, ("second",))]
         calls.append(Call(b.dispatcher, note, ("third",)))
-        for call in calls:
-            call.task.retries = retries
         b.dispatcher.submit(b.line, [[call.task for call in calls]])
         b.engines[0].step()
         b.cluster.flush()
@@ -627,11 +625,6 @@ class TestLostEngines:
             b.engines[0].next().run()
         b.cluster.lose(b.engines[0])
         b.cluster.add()
-        b.cluster.flush()
-        return b, calls
-
-    def test_of_a_group_what_had_begun_fails_and_the_rest_runs_elsewhere(self, bench) -> None:
-        b, calls = self.begun_in_a_group(bench)
         b.settle_all()
         assert [type(call.exception(0)) for call in calls] == [EngineDied, EngineDied, type(None)]
         assert b.cluster.ran == ["warm up", "first", "third"]
@@ -639,16 +632,29 @@ class TestLostEngines:
         assert b.dispatcher.wait(b.line, 0)
 
     def test_what_had_begun_runs_again_if_that_was_asked_for(self, bench) -> None:
-        b, calls = self.begun_in_a_group(bench, retries=1)
-        (again,) = b.engines
-        assert again.messages[0].names == ["first", "second", "third"]
-        with pytest.raises(Killed):
-            again.next().run()
-        b.cluster.lose(again)
-        b.cluster.add()
+        b = bench(1, Steady(calls=3))
+        calls = [Call(b.dispatcher, die, (n,)) for n in range(2)] + [Call(b.dispatcher, note, ("last",))]
+        for call, retries in zip(calls, (1, 0, 1), strict=True):
+            call.task.retries = retries
+        b.dispatcher.submit(b.line, [[call.task for call in calls[:1]], [call.task for call in calls[1:2]]])
+        b.dispatcher.submit(b.line, [[calls[2].task]])
+        sent = []
+        for _ in range(3):
+            (engine,) = b.engines
+            engine.wait_for_message()
+            message = engine.next()
+            sent.append(message.names)
+            with pytest.raises(Killed):
+                message.run()
+            b.cluster.lose(engine)
+            b.cluster.flush()
+            b.cluster.add()
+            b.cluster.flush()
         b.settle_all()
+        assert sent == [["0"], ["0"], ["1"]]
         assert [type(call.exception(0)) for call in calls] == [EngineDied, EngineDied, type(None)]
-        assert b.cluster.ran == ["warm up", "first", "first", "third"]
+        assert b.cluster.ran == ["last"]
+        assert [call.settled for call in calls] == [1] * 3
 
     def test_without_a_journal_all_that_was_sent_counts_as_begun(self, bench) -> None:
         b = bench(1, Steady(groups=2))

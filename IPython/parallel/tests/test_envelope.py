@@ -81,7 +81,8 @@ class TestJupyter:
         assert [bytes(buffer) for buffer in message["buffers"]] == buffers
         assert message["msg_type"] == "apply_request"
         assert (message["header"]["session"], message["header"]["username"]) == (sender.session, sender.username)
-        assert message["header"]["date"].tzinfo is not None
+        # Whether a session reads dates is a matter of its version and of who else is loaded.
+        assert parse_date(message["header"]["date"]).tzinfo is not None
 
     @given(contents)
     def test_what_a_session_sends_is_unsealed(self, content: Any) -> None:

@@ -424,11 +424,6 @@ class TestKernel:
         assert "in self.aborted" in inspect.getsource(IPythonParallelKernel.should_handle)
         assert "self.aborted.add" in inspect.getsource(IPythonParallelKernel)
 
-    def test_hooks_let_ctrl_c_raise(self) -> None:
-        assert "SIGINT, default_int_handler" in inspect.getsource(Kernel.pre_handler_hook)
-        assert "SIGINT, self.saved_sigint_handler" in inspect.getsource(Kernel.post_handler_hook)
-        assert parameters(Kernel.pre_handler_hook) == parameters(Kernel.post_handler_hook) == ["self"]
-
     def test_parents(self) -> None:
         assert parameters(Kernel.set_parent)[:3] == ["self", "ident", "parent"]
         assert parameters(IPythonParallelKernel.set_parent)[:3] == ["self", "ident", "parent"]
