@@ -19,8 +19,12 @@ from IPython.parallel import engine_bundle
 envelope = engine_bundle.load().envelope
 
 KEY = b"the key of this cluster"
-contents = st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=20), st.booleans()), max_size=4)
-idents = st.lists(st.binary(max_size=10).filter(lambda ident: ident != envelope.DELIMITER), max_size=3)
+contents = st.dictionaries(
+    st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=20), st.booleans()), max_size=4
+)
+idents = st.lists(
+    st.binary(max_size=10).filter(lambda ident: ident != envelope.DELIMITER), max_size=3
+)
 buffers = st.lists(st.binary(max_size=100), max_size=3)
 
 
@@ -35,7 +39,9 @@ def frames(*data: bytes) -> list[zmq.Frame]:
 def sealed(sender: Session, kind: str = "apply_request", **content: Any) -> list[bytes]:
     header = sender.pack(envelope.make_header(sender, kind))
     metadata = sender.pack({envelope.MARK: True})
-    return envelope.seal(sender, header, sender.pack({"of": "a parent"}), metadata, sender.pack(content))
+    return envelope.seal(
+        sender, header, sender.pack({"of": "a parent"}), metadata, sender.pack(content)
+    )
 
 
 def opened(receiver: Session, data: list[bytes]) -> Any:
@@ -44,10 +50,17 @@ def opened(receiver: Session, data: list[bytes]) -> Any:
 
 class TestThereAndBack:
     @given(idents, contents, contents, buffers)
-    def test_what_is_sealed_is_unsealed(self, idents: Any, content: Any, parent: Any, buffers: Any) -> None:
+    def test_what_is_sealed_is_unsealed(
+        self, idents: Any, content: Any, parent: Any, buffers: Any
+    ) -> None:
         sender, receiver = session(), session()
         header = sender.pack(envelope.make_header(sender, "apply_request"))
-        parts = [header, sender.pack(parent), sender.pack({envelope.MARK: True}), sender.pack(content)]
+        parts = [
+            header,
+            sender.pack(parent),
+            sender.pack({envelope.MARK: True}),
+            sender.pack(content),
+        ]
         data = [*idents, *envelope.seal(sender, *parts), *buffers]
         found, rest = envelope.split(frames(*data))
         assert found == idents
@@ -80,7 +93,10 @@ class TestJupyter:
         assert (message["content"], message["metadata"]) == (content, {envelope.MARK: True})
         assert [bytes(buffer) for buffer in message["buffers"]] == buffers
         assert message["msg_type"] == "apply_request"
-        assert (message["header"]["session"], message["header"]["username"]) == (sender.session, sender.username)
+        assert (message["header"]["session"], message["header"]["username"]) == (
+            sender.session,
+            sender.username,
+        )
         # Whether a session reads dates is a matter of its version and of who else is loaded.
         assert parse_date(message["header"]["date"]).tzinfo is not None
 
@@ -96,8 +112,8 @@ class TestJupyter:
     def test_header_has_the_fields_of_a_sessions_own(self) -> None:
         sender = session()
         assert envelope.make_header(sender, "x").keys() == sender.msg_header("x").keys()
-        major, own = (header["version"].partition(".")[0] for header in (envelope.make_header(sender, "x"),
-                                                                          sender.msg_header("x")))  # fmt: skip
+        headers = envelope.make_header(sender, "x"), sender.msg_header("x")
+        major, own = (header["version"].partition(".")[0] for header in headers)
         assert major == own
 
     def test_messages_of_others_are_not_ours(self) -> None:
@@ -171,14 +187,20 @@ class TestRefused:
     def test_truncated_messages_are_not_ours(self, kept: int) -> None:
         assert not envelope.is_ours(envelope.split(frames(*sealed(session())[:kept]))[1])
 
-    @given(st.lists(st.binary(max_size=10).filter(lambda frame: frame != envelope.DELIMITER), max_size=8))
+    @given(
+        st.lists(
+            st.binary(max_size=10).filter(lambda frame: frame != envelope.DELIMITER), max_size=8
+        )
+    )
     def test_without_a_delimiter_there_are_no_parts(self, data: list[bytes]) -> None:
         assert envelope.split(frames(*data)) == (data, ())
         assert not envelope.is_ours(())
 
     def test_a_delimiter_among_the_buffers_is_a_buffer(self) -> None:
         _, parts = envelope.split(frames(*sealed(session()), envelope.DELIMITER))
-        assert [bytes(buffer) for buffer in envelope.unseal(session(), parts).buffers] == [envelope.DELIMITER]
+        assert [bytes(buffer) for buffer in envelope.unseal(session(), parts).buffers] == [
+            envelope.DELIMITER
+        ]
 
 
 class TestUnauthenticated:

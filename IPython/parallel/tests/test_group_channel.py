@@ -1,4 +1,4 @@
-"""Groups and reports on the streams of ipyparallel's client: what is ours is heard, the rest goes on untouched."""
+"""Groups and reports on the streams of the client: ours are heard, the rest goes on untouched."""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
@@ -75,25 +75,36 @@ class Bench:
     def __init__(self) -> None:
         self.mux, self.iopub, self.loop = Stream(), Stream(), Loop()
         self.client: Any = _Client()
-        self.client.session, self.client._io_loop, self.client._closed = Session(key=KEY), self.loop, False
+        self.client.session, self.client._io_loop, self.client._closed = (
+            Session(key=KEY),
+            self.loop,
+            False,
+        )
         self.client._mux_stream, self.client._iopub_stream = self.mux, self.iopub
         self.channel = GroupChannel(self.client)
         self.loop.run()
         self.engine = Session(key=KEY)
         self.heard: list[Any] = []
 
-    def send(self, *frames: bytes, engine: str = "engine", label: str | None = None, name: str = "group") -> bytes:
+    def send(
+        self, *frames: bytes, engine: str = "engine", label: str | None = None, name: str = "group"
+    ) -> bytes:
         """Send a group; its header, which a report names as its parent."""
         self.channel.send(engine, frames, label, lambda content, buffers, final: self.heard.append(
             (name, content, [bytes(buffer) for buffer in buffers], final)))  # fmt: skip
         self.loop.run()
         return bytes(self.mux.sent[-1][3])
 
-    def report(self, parent: bytes, *buffers: bytes, session: Session | None = None) -> list[zmq.Frame]:
+    def report(
+        self, parent: bytes, *buffers: bytes, session: Session | None = None
+    ) -> list[zmq.Frame]:
         session = session or self.engine
         header = session.pack(envelope.make_header(session, "apply_reply"))
         metadata, content = session.pack({envelope.MARK: True}), session.pack({"status": "ok"})
-        return [zmq.Frame(f) for f in (*envelope.seal(session, header, parent, metadata, content), *buffers)]
+        return [
+            zmq.Frame(f)
+            for f in (*envelope.seal(session, header, parent, metadata, content), *buffers)
+        ]
 
 
 class _Client(SimpleNamespace):
@@ -150,7 +161,9 @@ class TestSending:
         bench.loop.run()
         sent = [(message[0], message[-1]) for message in bench.mux.sent]
         for thread in range(4):
-            assert [n for name, n in sent if name == b"%d" % thread] == [b"%d" % n for n in range(200)]
+            assert [n for name, n in sent if name == b"%d" % thread] == [
+                b"%d" % n for n in range(200)
+            ]
 
     def test_through_a_closed_client_it_is_refused(self, bench: Bench) -> None:
         bench.client._closed = True
@@ -162,7 +175,9 @@ class TestSending:
         with pytest.raises(RuntimeError, match="client is closed"):
             bench.send(b"x")
 
-    def test_a_client_that_is_closed_before_the_receiving_thread_comes_to_it(self, bench: Bench) -> None:
+    def test_a_client_that_is_closed_before_the_receiving_thread_comes_to_it(
+        self, bench: Bench
+    ) -> None:
         bench.channel.send("engine", [b"x"], None, lambda *args: None)
         bench.mux.is_closed = True
         assert bench.loop.run() == 1
@@ -174,13 +189,19 @@ class TestHearing:
         first, second = bench.send(b"1", name="first"), bench.send(b"2", name="second")
         bench.mux.receive(bench.report(second, b"done"))
         bench.mux.receive(bench.report(first))
-        assert bench.heard == [("second", {"status": "ok"}, [b"done"], True), ("first", {"status": "ok"}, [], True)]
+        assert bench.heard == [
+            ("second", {"status": "ok"}, [b"done"], True),
+            ("first", {"status": "ok"}, [], True),
+        ]
 
     def test_early_reports_are_published_and_are_not_the_last(self, bench: Bench) -> None:
         parent = bench.send(b"1")
         bench.iopub.receive([zmq.Frame(b"engine.report"), *bench.report(parent, b"early")])
         bench.mux.receive(bench.report(parent, b"late"))
-        assert [(buffers, final) for _, _, buffers, final in bench.heard] == [([b"early"], False), ([b"late"], True)]
+        assert [(buffers, final) for _, _, buffers, final in bench.heard] == [
+            ([b"early"], False),
+            ([b"late"], True),
+        ]
 
     def test_nothing_is_heard_after_the_final_one(self, bench: Bench) -> None:
         parent = bench.send(b"1")
@@ -225,7 +246,9 @@ class TestHearing:
         bench.mux.receive(bench.report(parent))
         assert [final for *_, final in bench.heard] == [False, True]
 
-    def test_an_error_in_hearing_does_not_end_the_receiving_thread(self, bench: Bench, caplog) -> None:
+    def test_an_error_in_hearing_does_not_end_the_receiving_thread(
+        self, bench: Bench, caplog
+    ) -> None:
         def fail(*report: Any) -> None:
             raise LookupError("scripted")
 
@@ -242,7 +265,16 @@ class TestStockMessages:
         "frames",
         [
             [b"<IDS|MSG>", b"signature", b"{}", b"{}", b"{}", b"{}"],
-            [b"engine.stdout", b"<IDS|MSG>", b"signature", b"{}", b"{}", b'{"engine": "x"}', b"{}", b"buffer"],
+            [
+                b"engine.stdout",
+                b"<IDS|MSG>",
+                b"signature",
+                b"{}",
+                b"{}",
+                b'{"engine": "x"}',
+                b"{}",
+                b"buffer",
+            ],
             [b"<IDS|MSG>", b"too", b"short"],
             [b"no delimiter"],
             [],
@@ -261,7 +293,9 @@ class TestStockMessages:
         bench.mux.receive(message)
         assert bench.mux.handled == [message]
 
-    def test_of_another_version_of_us_goes_to_that_versions_channel(self, bench: Bench, monkeypatch) -> None:
+    def test_of_another_version_of_us_goes_to_that_versions_channel(
+        self, bench: Bench, monkeypatch
+    ) -> None:
         parent = bench.send(b"1")
         other = bench.report(parent)
         monkeypatch.setattr(envelope, "_MARK", b"_ipython_parallel_another")

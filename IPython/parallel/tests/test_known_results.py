@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 import weakref
 from typing import Any
@@ -52,19 +53,26 @@ def test_the_ids_of_dead_results_go() -> None:
     known.add(kept)
     for n in range(100):
         known.add(results(*(f"{n}-{m}" for m in range(1000))))
-    assert len(known._refs) <= 2 * (len(kept) + 1000) + known_results._SLACK + 1000  # far from a hundred thousand
+    assert len(known._refs) <= 2 * (len(kept) + 1000) + known_results._SLACK + 1000
     assert [known.get(str(n)) for n in range(10)] == kept
 
 
-def test_many_that_live_are_not_looked_through_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_that_live_are_not_looked_through_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(known_results, "_SLACK", 10)
     looked: list[int] = []
     forget = KnownResults._forget_dead
-    monkeypatch.setattr(KnownResults, "_forget_dead", lambda self: (looked.append(len(self._refs)), forget(self)))
+
+    def forget_dead(self: KnownResults) -> None:
+        looked.append(len(self._refs))
+        forget(self)
+
+    monkeypatch.setattr(KnownResults, "_forget_dead", forget_dead)
     known, kept = KnownResults(), results(*range(5000))
     for result in kept:
         known.add([result])
-    assert all(later >= 2 * earlier for earlier, later in zip(looked, looked[1:]))
+    assert all(later >= 2 * earlier for earlier, later in itertools.pairwise(looked))
     assert all(known.get(result._msg_id) is result for result in kept)
 
 

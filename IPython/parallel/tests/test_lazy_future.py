@@ -104,7 +104,9 @@ class TestAlone:
             list(as_completed([future], 0))
         assert future._waiters == []
 
-    def test_the_garbage_collector_may_ask_while_a_condition_is_put_in_place(self, monkeypatch) -> None:
+    def test_the_garbage_collector_may_ask_while_a_condition_is_put_in_place(
+        self, monkeypatch
+    ) -> None:
         """What is collected may be an iteration over a map, which cancels its calls."""
         others = [LazyFuture() for _ in range(3)]
 
@@ -120,7 +122,13 @@ class TestAlone:
         making = lazy_future._making
         monkeypatch.setattr(lazy_future, "_making", Lock())
         future, asked = LazyFuture(), threading.Event()
-        asking = threading.Thread(target=lambda: (future._condition, future.set_result(1), asked.set()), daemon=True)
+
+        def ask() -> None:
+            future._condition  # noqa: B018
+            future.set_result(1)
+            asked.set()
+
+        asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         assert asked.wait(PATIENCE), "it waits for itself"
         assert others == []
@@ -148,7 +156,7 @@ class Step:
             self._meanwhile()
         self._lock.__enter__()
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self._lock.__exit__(*error)
 
     def __getattr__(self, name: str) -> Any:
@@ -159,8 +167,13 @@ class Step:
 class TestForced:
     """The places where the thread that settles and the one that waits can meet, one by one."""
 
-    def test_no_end_is_seen_by_who_holds_the_condition_before_the_waiters_are_told(self, end: str) -> None:
-        """1: `wait` has the condition. 2: the call ends. 3: `wait` looks at the state, and leaves word. 4: it lets go."""
+    def test_no_end_is_seen_by_who_holds_the_condition_before_the_waiters_are_told(
+        self, end: str
+    ) -> None:
+        """1: `wait` has the condition. 2: the call ends. 3: `wait` looks at the state, and leaves word.
+
+        4: it lets go of the condition.
+        """
         future, other, came = LazyFuture(), LazyFuture(), threading.Event()
         future._made_condition = Step(future._condition, "settler", came.set)
         settler = threading.Thread(target=ENDS[end], args=(future,), name="settler")
@@ -176,12 +189,15 @@ class TestForced:
         assert future.done() and not other.done()
 
     def test_a_condition_that_is_made_as_the_end_is_written(self, monkeypatch, end: str) -> None:
-        """1: the call ends, and has no condition. 2: somebody makes one, and waits. 3: the end is written."""
+        """1: the call ends, without a condition. 2: somebody makes one, and waits. 3: the end is written."""
         future, waiter = LazyFuture(), Waiter()
 
         def make() -> None:
             with future._condition:
-                assert future._state not in (task_states.FINISHED, task_states.CANCELLED_AND_NOTIFIED)
+                assert future._state not in (
+                    task_states.FINISHED,
+                    task_states.CANCELLED_AND_NOTIFIED,
+                )
                 future._waiters.append(waiter)
 
         def meanwhile() -> None:
@@ -199,15 +215,19 @@ class TestForced:
     def test_an_end_that_is_written_as_a_condition_is_made(self, monkeypatch, end: str) -> None:
         """1: somebody is about to make the condition. 2: the call ends. 3: the condition is there."""
         future, results = Queued(), []
-        monkeypatch.setattr(lazy_future, "_making", Step(lazy_future._making, "asks", lambda: ENDS[end](future)))
-        asks = threading.Thread(target=lambda: results.append(wait([future], PATIENCE)), name="asks")
+        step = Step(lazy_future._making, "asks", lambda: ENDS[end](future))
+        monkeypatch.setattr(lazy_future, "_making", step)
+        asks = threading.Thread(
+            target=lambda: results.append(wait([future], PATIENCE)), name="asks"
+        )
         asks.start()
         asks.join(PATIENCE)
         assert results[0].done == {future}
 
     def test_a_callback_that_is_added_as_the_call_ends(self, monkeypatch, end: str) -> None:
         future, seen = Queued(), []
-        monkeypatch.setattr(lazy_future, "_making", Step(lazy_future._making, "asks", lambda: ENDS[end](future)))
+        step = Step(lazy_future._making, "asks", lambda: ENDS[end](future))
+        monkeypatch.setattr(lazy_future, "_making", step)
         asks = threading.Thread(target=lambda: future.add_done_callback(seen.append), name="asks")
         asks.start()
         asks.join(PATIENCE)
@@ -223,7 +243,7 @@ class Waiter:
         self.add_result = self.add_exception = self.add_cancelled = self.told.append
 
 
-# -- the same, left to chance many times: asked from another thread, each of these says how all futures ended
+# -- the same, left to chance many times: each of these asks, and says how all futures ended
 
 
 def by_result(futures: list[Queued]) -> list[Any]:
@@ -270,7 +290,9 @@ def hasty() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-@pytest.mark.parametrize("ask", [by_result, by_wait, by_first_completed, by_as_completed, by_callbacks])
+@pytest.mark.parametrize(
+    "ask", [by_result, by_wait, by_first_completed, by_as_completed, by_callbacks]
+)
 def test_settling_races_with_asking(hasty: None, ask: Callable[[list[Queued]], list[Any]]) -> None:
     """Three futures a round, which end one after the other as somebody begins to wait for them."""
     rounds = [[Queued() for _ in ENDS] for _ in range(ROUNDS)]
