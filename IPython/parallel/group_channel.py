@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import six
+import zmq
 from ipyparallel import Client
 
 from .engine_bundle import load
-from .mux_connection import MuxConnection
+from .mux_connection import MuxConnection, is_small
 
 _logger = logging.getLogger(__name__)
 _envelope = load().envelope
@@ -33,21 +34,29 @@ class GroupChannel:
     ----------
     client : ipyparallel.Client
         Is referred to weakly.
+    connect : callable, optional
+        ``connect(client, receive)`` makes the connection to the direct queue.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, connect: Callable[[Client, Callable[[Any], None]], Any] = MuxConnection) -> None:
         self._client = weakref.ref(client)
         self._session = client.session
         self._nothing = client.session.pack({})
         self._without_label: bytes | None = None
         # By the header of the group: a report names its parent by the very bytes it got.
         self._under_way: dict[bytes, tuple[str, Hear]] = {}
-        self._connection = MuxConnection(client, self._receive_final)
+        self._connection = connect(client, self._receive_final)
         # A stream belongs to the receiving thread.
         client._io_loop.add_callback(self._stand_before, client._iopub_stream)
 
-    def send(self, engine: str, frames: Sequence[Any], label: str | None, hear: Hear) -> None:
+    def send(self, engine: str, frames: Sequence[Any], label: str | None, hear: Hear, *, in_order: bool) -> None:
         """Send a group; `hear` is called with each report until the final one. Any thread; never blocks.
+
+        Parameters
+        ----------
+        in_order : bool
+            Whether it must not overtake, nor be overtaken by, what the client itself sends to that engine: then it
+            goes the client's way, which takes longer.
 
         Raises
         ------
@@ -60,7 +69,12 @@ class GroupChannel:
         header = self._session.pack(_envelope.make_header(self._session, "apply_request"))
         sealed = _envelope.seal(self._session, header, self._nothing, self._metadata_with(label), self._nothing)
         self._under_way[header] = engine, hear
-        self._connection.send([six.ensure_binary(engine), *sealed, *frames])
+        message = [six.ensure_binary(engine), *sealed, *frames]
+        # What the client has sent and has no answer to may not have arrived.
+        if in_order or client._outstanding_dict.get(engine):
+            client._io_loop.add_callback(_send_through, client._mux_stream, message)
+        else:
+            self._connection.send(message)
 
     def close(self) -> None:
         """Send no more, and hear no more. Any thread."""
@@ -114,3 +128,10 @@ class GroupChannel:
         if final:
             self._under_way.pop(report.parent, None)
         found[1](self._session.unpack(report.content), report.buffers, final)
+
+
+def _send_through(stream: Any, message: list[Any]) -> None:
+    """On the client's receiving thread, which is the stream's."""
+    if not stream.closed():
+        stream.send_multipart(message, copy=is_small(message))
+        stream.flush(zmq.POLLOUT)

@@ -64,7 +64,7 @@ class MuxConnection:
                 self._send(message)
 
     def _send(self, message: list[Any]) -> None:
-        self._outgoing.send_multipart(message, copy=all(len(frame) < _UNCOPIED for frame in message))
+        self._outgoing.send_multipart(message, copy=is_small(message))
 
     def close(self) -> None:
         """Send and receive no more. Any thread; before the client's own sockets are closed."""
@@ -100,3 +100,8 @@ class MuxConnection:
         for stream in self._streams:
             stream.close()
         self._streams = []
+
+
+def is_small(message: list[Any]) -> bool:
+    """Whether to copy its frames when they are sent."""
+    return all(len(frame) < _UNCOPIED for frame in message)

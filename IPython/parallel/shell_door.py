@@ -115,6 +115,7 @@ class Door:
         # What calls set there stays, as in a worker's main thread.
         self._context = contextvars.copy_context()
         self._parent = b"{}"
+        self._report_to: dict[bytes, list[bytes]] = {}
 
     def __call__(self, frames: list[Any]) -> Any:
         idents, parts = envelope.split(frames)
@@ -126,11 +127,11 @@ class Door:
         kernel = self._kernel
         try:
             group = envelope.unseal(kernel.session, parts)
+            header = kernel.session.unpack(group.header)
+            idents = self._answer_to(idents, group.metadata)
         except Exception:
             kernel.log.error("refused a group of calls", exc_info=True)
             return
-        header = kernel.session.unpack(group.header)
-        idents = [*idents[:-1], kernel.session.unpack(group.metadata)[envelope.REPORT_TO].encode()]
         # Whatever is published during the calls belongs to this message.
         kernel.set_parent(idents, {"header": header, "parent_header": {}, "metadata": {}, "content": {}})
         self._parent = group.header
@@ -141,6 +142,14 @@ class Door:
         started = envelope.now()
         content, buffers = self._run(group.buffers)
         self._answer(idents, group, content, started, buffers)
+
+    def _answer_to(self, idents: list[bytes], metadata: bytes) -> list[bytes]:
+        """The way to the socket that is to get the report: the sender's, if the group does not say."""
+        if metadata not in self._report_to:
+            self._report_to.clear()  # nearly all groups of a client say the same, byte for byte
+            to = self._kernel.session.unpack(metadata).get(envelope.REPORT_TO)
+            self._report_to[metadata] = idents[-1:] if to is None else [to.encode()]
+        return [*idents[:-1], *self._report_to[metadata]]
 
     def _run(self, frames: list[Any]) -> tuple[dict[str, Any], list[bytes]]:
         """The reply's content and buffers."""

@@ -40,6 +40,7 @@ class _Letter(NamedTuple):
 
     client: str
     engine: str
+    in_order: bool  # with what the user sends to that very engine
     label: str | None
     frames: list[Any]
     report: _Hear
@@ -88,7 +89,7 @@ class Transport:
         if engine_id is None:
             raise EngineLeft(group.engine)
         self.engine_ids[group.engine] = engine_id
-        letter = _Letter(group.client, group.engine, group.label, frames_of(group), report)
+        letter = _Letter(group.client, group.engine, group.line.only is not None, group.label, frames_of(group), report)
         if self._is_ready(client, letter):
             self._send(letter)
 
@@ -135,7 +136,7 @@ class Transport:
             letter.report(_news(content, frames, final))
 
         try:
-            self._channel.send(letter.engine, letter.frames, letter.label, hear)
+            self._channel.send(letter.engine, letter.frames, letter.label, hear, in_order=letter.in_order)
         except BaseException as error:  # the client was closed meanwhile; `error` ends with this block
             refused = error
             letter.report(Lost(lambda call: refused))

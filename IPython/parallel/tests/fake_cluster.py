@@ -21,6 +21,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
+from functools import partial
 from typing import Any
 
 import zmq
@@ -31,12 +32,13 @@ from ipyparallel.util import ReverseDict
 from jupyter_client.session import Session
 from traitlets import Any as AnyTrait
 
-from IPython.parallel import engine_bundle, group_channel
+from IPython.parallel import engine_bundle, transport
 from IPython.parallel.call_pickling import pickle_call
 from IPython.parallel.connection_watch import ConnectionWatch
 from IPython.parallel.dispatcher import Engine, Group, Line, Lost, Report, Task
 from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
+from IPython.parallel.group_channel import GroupChannel
 from IPython.parallel.mux_connection import MuxConnection
 from IPython.parallel.tests.contracts.harness import PATIENCE
 from IPython.parallel.transport import frames_of, read_report
@@ -415,8 +417,9 @@ class FakeClient(_Cluster):
         self._closed = False
         self._io_loop = _Loop()
         self.session = Session(key=b"a key")
-        self._mux_stream, self._iopub_stream = None, _Stream()
+        self._mux_stream, self._iopub_stream = _Stream(self._route), _Stream()
         self._futures: dict[str, Any] = {}
+        self._outstanding_dict: dict[str, set[str]] = {}
         self._registration_callbacks: list[Callable[[Any], None]] = []
 
     def __len__(self) -> int:
@@ -495,11 +498,22 @@ class FakeClient(_Cluster):
 class _Stream:
     """As much of a `ZMQStream` as `group_channel` uses."""
 
-    def __init__(self) -> None:
+    def __init__(self, send: Callable[[list[Any]], None] | None = None) -> None:
         self._recv_callback: Callable[[Any], Any] = lambda frames: None
+        self._send = send
 
     def on_recv(self, callback: Callable[[Any], Any], copy: bool) -> None:
         self._recv_callback = callback
+
+    def send_multipart(self, frames: list[Any], copy: bool) -> None:
+        assert self._send is not None
+        self._send(frames)
+
+    def flush(self, flag: int) -> None:
+        pass
+
+    def closed(self) -> bool:
+        return False
 
     def receive(self, frames: list[Any]) -> None:
         self._recv_callback(frames)
@@ -524,11 +538,12 @@ class _Mux:
         pass
 
 
-def _connection_of(client: Any, receive: Callable[[Any], None]) -> Any:
+def _connect(client: Any, receive: Callable[[Any], None]) -> Any:
     return (_Mux if isinstance(client, FakeClient) else MuxConnection)(client, receive)
 
 
-group_channel.MuxConnection = _connection_of  # type: ignore[assignment, misc]
+# The real transport of a fake client has a fake connection.
+transport.GroupChannel = partial(GroupChannel, connect=_connect)  # type: ignore[assignment, misc]
 
 
 class _Loop:

@@ -52,6 +52,23 @@ class Stream:
         return self.is_closed
 
 
+class Mux:
+    """Stands for the connection of our own."""
+
+    address = "an address"
+
+    def __init__(self, receive: Callable[[Any], None]) -> None:
+        self.receive = receive
+        self.sent: list[list[Any]] = []
+        self.is_closed = False
+
+    def send(self, message: list[Any]) -> None:
+        self.sent.append(message)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
 class Loop:
     """The receiving thread's loop: what it is given runs when the test says so."""
 
@@ -73,27 +90,40 @@ class Bench:
     """A channel of a client, and the engine on the other side."""
 
     def __init__(self) -> None:
-        self.mux, self.iopub, self.loop = Stream(), Stream(), Loop()
+        self.stream, self.iopub, self.loop = Stream(), Stream(), Loop()
         self.client: Any = _Client()
         self.client.session, self.client._io_loop, self.client._closed = (
             Session(key=KEY),
             self.loop,
             False,
         )
-        self.client._mux_stream, self.client._iopub_stream = self.mux, self.iopub
-        self.channel = GroupChannel(self.client)
+        self.client._mux_stream, self.client._iopub_stream = self.stream, self.iopub
+        self.client._outstanding_dict = {}
+        self.channel = GroupChannel(self.client, connect=self._connect)
         self.loop.run()
         self.engine = Session(key=KEY)
         self.heard: list[Any] = []
 
+    def _connect(self, client: Any, receive: Callable[[Any], None]) -> Mux:
+        self.mux = Mux(receive)
+        return self.mux
+
     def send(
-        self, *frames: bytes, engine: str = "engine", label: str | None = None, name: str = "group"
+        self,
+        *frames: bytes,
+        engine: str = "engine",
+        label: str | None = None,
+        name: str = "group",
+        in_order: bool = False,
     ) -> bytes:
         """Send a group; its header, which a report names as its parent."""
-        self.channel.send(engine, frames, label, lambda content, buffers, final: self.heard.append(
-            (name, content, [bytes(buffer) for buffer in buffers], final)))  # fmt: skip
+
+        def hear(content: Any, buffers: Any, final: bool) -> None:
+            self.heard.append((name, content, [bytes(buffer) for buffer in buffers], final))
+
+        self.channel.send(engine, frames, label, hear, in_order=in_order)
         self.loop.run()
-        return bytes(self.mux.sent[-1][3])
+        return bytes((self.mux.sent or self.stream.sent)[-1][3])
 
     def report(
         self, parent: bytes, *buffers: bytes, session: Session | None = None
@@ -124,7 +154,7 @@ class TestSending:
         read = bench.engine.deserialize(rest)
         assert idents == [b"engine"]
         assert (read["msg_type"], read["content"]) == ("apply_request", {})
-        assert read["metadata"] == {envelope.MARK: True, "label": "mine"}
+        assert read["metadata"] == {envelope.MARK: True, "label": "mine", "report_to": "an address"}
         assert [bytes(buffer) for buffer in read["buffers"]] == [b"header", b"payload"]
 
     @pytest.mark.parametrize("label", [None, "mine", "größer \N{SNOWMAN}"])
@@ -133,23 +163,24 @@ class TestSending:
             bench.send(b"x", label=label)
             assert bench.engine.unpack(bench.mux.sent[-1][5])["label"] == label
 
-    def test_large_frames_are_not_copied(self, bench: Bench) -> None:
-        bench.send(b"small")
-        bench.send(b"x" * 10**6)
-        assert bench.mux.copied == [True, False]
+    def test_what_must_not_overtake_goes_the_clients_way(self, bench: Bench) -> None:
+        bench.send(b"small", in_order=True)
+        bench.send(b"x" * 10**6, in_order=True)
+        assert bench.mux.sent == []
+        assert [message[-1][:5] for message in bench.stream.sent] == [b"small", b"xxxxx"]
+        assert bench.stream.copied == [True, False]
 
-    def test_what_is_sent_together_wakes_the_receiving_thread_once(self, bench: Bench) -> None:
-        for n in range(3):
-            bench.channel.send("engine", [b"%d" % n], None, lambda *args: None)
-        assert bench.loop.run() == 1
-        assert [message[-1] for message in bench.mux.sent] == [b"0", b"1", b"2"]
-        bench.send(b"3")
-        assert len(bench.mux.sent) == 4
+    def test_what_the_client_has_no_answer_to_is_not_overtaken(self, bench: Bench) -> None:
+        bench.client._outstanding_dict = {"busy": {"a message"}, "idle": set()}
+        bench.send(b"1", engine="busy")
+        bench.send(b"2", engine="idle")
+        assert [message[-1] for message in bench.stream.sent] == [b"1"]
+        assert [message[-1] for message in bench.mux.sent] == [b"2"]
 
     def test_from_many_threads_each_goes_once_and_in_its_threads_order(self, bench: Bench) -> None:
         def work(thread: int) -> None:
             for n in range(200):
-                bench.channel.send(str(thread), [b"%d" % n], None, lambda *args: None)
+                bench.channel.send(str(thread), [b"%d" % n], None, lambda *args: None, in_order=False)
 
         workers = [threading.Thread(target=work, args=(thread,)) for thread in range(4)]
         for worker in workers:
@@ -178,10 +209,14 @@ class TestSending:
     def test_a_client_that_is_closed_before_the_receiving_thread_comes_to_it(
         self, bench: Bench
     ) -> None:
-        bench.channel.send("engine", [b"x"], None, lambda *args: None)
-        bench.mux.is_closed = True
+        bench.channel.send("engine", [b"x"], None, lambda *args: None, in_order=True)
+        bench.stream.is_closed = True
         assert bench.loop.run() == 1
-        assert bench.mux.sent == []
+        assert bench.stream.sent == []
+
+    def test_closing_closes_the_connection(self, bench: Bench) -> None:
+        bench.channel.close()
+        assert bench.mux.is_closed
 
 
 class TestHearing:
@@ -215,8 +250,7 @@ class TestHearing:
         bench.send(b"1")
         for stream in (bench.mux, bench.iopub):
             stream.receive(bench.report(b'{"msg_id": "another client\'s"}'))
-            assert stream.handled == []
-        assert bench.heard == []
+        assert bench.iopub.handled == bench.heard == []
 
     def test_reports_of_an_engine_that_was_given_up_are_not_heard(self, bench: Bench) -> None:
         gone, here = bench.send(b"1", engine="gone"), bench.send(b"2", engine="here", name="here")
@@ -252,7 +286,7 @@ class TestHearing:
         def fail(*report: Any) -> None:
             raise LookupError("scripted")
 
-        bench.channel.send("engine", [b"x"], None, fail)
+        bench.channel.send("engine", [b"x"], None, fail, in_order=False)
         bench.loop.run()
         bench.mux.receive(bench.report(bytes(bench.mux.sent[0][3])))
         assert "scripted" in caplog.text
@@ -280,18 +314,12 @@ class TestStockMessages:
             [],
         ],
     )
-    @pytest.mark.parametrize("stream", ["mux", "iopub"])
-    def test_goes_on(self, bench: Bench, stream: str, frames: list[bytes]) -> None:
+    def test_goes_on(self, bench: Bench, frames: list[bytes]) -> None:
         message = [zmq.Frame(frame) for frame in frames]
-        on: Stream = getattr(bench, stream)
-        assert on.receive(message) == "handled"
-        assert on.handled[0] is message
-
-    def test_a_true_reply_of_a_kernel(self, bench: Bench) -> None:
-        reply = bench.engine.msg("apply_reply", {"status": "ok"}, metadata={"engine": "x"})
-        message = [zmq.Frame(bytes(frame)) for frame in bench.engine.serialize(reply)]
-        bench.mux.receive(message)
-        assert bench.mux.handled == [message]
+        assert bench.iopub.receive(message) == "handled"
+        assert bench.iopub.handled[0] is message
+        bench.mux.receive(message)  # where nothing but reports should come
+        assert bench.heard == []
 
     def test_of_another_version_of_us_goes_to_that_versions_channel(
         self, bench: Bench, monkeypatch
@@ -299,16 +327,16 @@ class TestStockMessages:
         parent = bench.send(b"1")
         other = bench.report(parent)
         monkeypatch.setattr(envelope, "_MARK", b"_ipython_parallel_another")
-        bench.mux.receive(other)
+        bench.iopub.receive(other)
         assert bench.heard == []
-        assert bench.mux.handled == [other]
+        assert bench.iopub.handled == [other]
 
     def test_errors_of_the_stock_handler_are_its_own(self, bench: Bench) -> None:
         def fail(frames: Any) -> None:
             raise LookupError("stock")
 
-        bench.mux._recv_callback = fail
-        GroupChannel(bench.client)
+        bench.iopub._recv_callback = fail
+        GroupChannel(bench.client, connect=bench._connect)
         bench.loop.run()
         with pytest.raises(LookupError, match="stock"):
-            bench.mux.receive([zmq.Frame(b"x")])
+            bench.iopub.receive([zmq.Frame(b"x")])
