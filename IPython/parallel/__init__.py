@@ -22,7 +22,6 @@ from .patching import install, uninstall
 
 if TYPE_CHECKING:
     from .executor_pools import ProcessPoolExecutor
-    from .magics import load_ipython_extension, unload_ipython_extension
     from .multiprocessing_pool import Pool
     from .progress import wait_interactive
     from .timelines import timeline
