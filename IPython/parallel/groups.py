@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .wire import Begun
 
 
-_travels = itertools.count(1)
+# Of all groups of this process: an engine that was lost and is found again still sees the numbers grow.
+_numbers = itertools.count(1)
 
 
 class Travel(NamedTuple):
@@ -33,7 +34,6 @@ class Engine:
     def __init__(self, name: str) -> None:
         self.name = name
         self.epoch = 0
-        self.numbers = itertools.count(1)
         self.groups: list[Group] = []
         self.overrunning: Group | None = None
         self.known: set[tuple[str, bytes]] = set()  # functions there: space and key
@@ -55,7 +55,7 @@ class Group:
     def __init__(self, client: str, engine: Engine, line: Line, tasks: list[Task]) -> None:
         self.engine = engine.name
         self.epoch = engine.epoch
-        self.number = next(engine.numbers)
+        self.number = next(_numbers)
         self.client = client
         self.line = line
         self.seconds = OVERRUN
@@ -65,7 +65,7 @@ class Group:
         self.calls = tuple(tasks)
         self.label = tasks[0].label
         self.functions = self._unknown(engine, tasks)
-        travel = Travel(next(_travels), engine.name, time.time())
+        travel = Travel(self.number, engine.name, time.time())
         for task in tasks:
             task.future._travel = travel
 

@@ -867,6 +867,20 @@ class TestBreakingOff:
         assert (old.settled, new.settled) == (1, 1)
         assert b.line.outstanding == 0
 
+    def test_an_engine_that_is_back_takes_the_first_group_at_once(self, bench) -> None:
+        """It remembers the number of the last one, and gives back what seems to come before it."""
+        b = bench(1)
+        b.submit(*range(5))
+        b.settle_all()
+        b.dispatcher.break_off(_gone)
+        b.dispatcher.resume()
+        b.cluster.flush()
+        before = len(b.cluster.messages)
+        (new,) = b.submit("new")
+        b.settle_all()
+        assert new.exception(0) is None
+        assert len(b.cluster.messages) == before + 1
+
     def test_calls_given_back_after_it_do_not_run(self, bench) -> None:
         b = bench(1, Steady(calls=2))
         b.submit("first")
