@@ -30,7 +30,7 @@ INSTALLED = [name for name, contestant in CONTESTANTS.items() if contestant.is_i
 def main(arguments: list[str]) -> int:
     """Run the benchmarks, print the table, write the files."""
     options = parse(arguments)
-    contestants = [name for name in INSTALLED if name in (OURS, *options.against)]
+    contestants = [name for name in INSTALLED if name in (OURS, BASELINE, *options.against)]
     described = environment.describe(contestants, options.workers, options.rounds)
     results = Results()
     try:

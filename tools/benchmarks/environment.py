@@ -19,9 +19,10 @@ def describe(contestants: Iterable[str], workers: int, rounds: int) -> list[str]
     """Lines on machine, versions and run."""
     names = [*ALWAYS, *(DISTRIBUTIONS.get(name, name) for name in contestants)]
     versions = [f"{name} {version}" for name in dict.fromkeys(names) if (version := _version(name))]
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    machine = f"{cores()} cores, {platform.system()} {platform.machine()}, {python}"
     return [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cores()} cores, {platform.system()} {platform.machine()}, "
-        f"{platform.python_implementation()} {platform.python_version()}, load average {load()}",
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine}, load average {load()}",
         ", ".join(versions),
         f"{workers} workers each; medians of up to {rounds} rounds, in which all took turns",
     ]

@@ -27,11 +27,15 @@ class Results:
         self.titles: dict[str, str] = {}
         self.units: dict[str, str] = {}
         self.more_is_better: dict[str, bool | None] = {}
+        self.has_ratios: dict[str, bool] = {}
 
-    def begin(self, measure: str, title: str, unit: str, more_is_better: bool | None) -> None:
+    def begin(
+        self, measure: str, title: str, unit: str, more_is_better: bool | None, has_ratios: bool = True
+    ) -> None:
         self.titles[measure] = title
         self.units[measure] = unit
         self.more_is_better[measure] = more_is_better
+        self.has_ratios[measure] = has_ratios
         self.rounds[measure] = {}
 
     def add(self, measure: str, contestant: str, figures: Figures) -> None:
@@ -52,6 +56,8 @@ class Results:
 
     def ratio(self, measure: str, name: str, contestant: str, baseline: str) -> Ratio | None:
         """How many times the baseline's figure, round by round: what disturbs one round disturbs both."""
+        if contestant == baseline or not self.has_ratios[measure]:
+            return None
         return paired_ratio(self.values(measure, name, contestant), self.values(measure, name, baseline))
 
 

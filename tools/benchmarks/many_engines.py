@@ -37,10 +37,9 @@ def start_many(engines: int) -> Iterator[Any]:
     from IPython.parallel.local_cluster import LocalCluster
 
     cluster = LocalCluster(1)
-    with cluster as client:
-        with _farm(cluster.connection_file, engines - 1):
-            client.wait_for_engines(engines, timeout=180, interactive=False)
-            yield client.load_balanced_view()
+    with cluster as client, _farm(cluster.connection_file, engines - 1):
+        client.wait_for_engines(engines, timeout=180, interactive=False)
+        yield client.load_balanced_view()
 
 
 @contextlib.contextmanager

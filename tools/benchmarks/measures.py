@@ -38,6 +38,8 @@ class Measure(NamedTuple):
         What `run` is given, and what for a quick look.
     most_rounds : int
         For what takes long: so many are enough.
+    has_ratios : bool
+        Whether ratios to the pool's figures mean something: not where these are next to nothing.
     """
 
     title: str
@@ -47,6 +49,7 @@ class Measure(NamedTuple):
     size: dict[str, Any]
     quick: dict[str, Any]
     most_rounds: int = 99
+    has_ratios: bool = True
 
 
 def submit_rate(executor: Any, workers: int, share: float, count: int) -> Figures:
@@ -213,7 +216,7 @@ MEASURES = {
     ),
     "memory": Measure(
         "memory kept per finished and dropped call, {count:,} calls", "bytes", False, memory,
-        {"count": 200_000}, {"count": 20_000}, 1,
+        {"count": 200_000}, {"count": 20_000}, 1, False,
     ),
     "payload": Measure(
         "{count} calls with {size:,} bytes each", "MB/s", True, payload,
@@ -224,7 +227,7 @@ MEASURES = {
     ),
     "long": Measure(
         "a call of {seconds} s, then {count:,} of 1 ms", "s, calls", False, one_long,
-        {"count": 1_000, "seconds": 2}, {"count": 200, "seconds": 1}, 3,
+        {"count": 1_000, "seconds": 2}, {"count": 200, "seconds": 1}, 3, False,
     ),
 }
 

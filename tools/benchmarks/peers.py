@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 HERE = Path(__file__).parent
 # Seconds without an answer after which a contestant is given up.
@@ -35,7 +36,7 @@ class Peer:
     def __init__(self, name: str, workers: int) -> None:
         self.name = name
         self._pipe, theirs = Pipe()
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         command = [sys.executable, str(HERE / "peer_process.py"), name, str(workers), str(theirs.fileno())]
         self._process = subprocess.Popen(
             command,
@@ -44,10 +45,11 @@ class Peer:
             stdout=self._said,
             stderr=self._said,
             env=_environment(),
+            start_new_session=True,  # Ctrl-C is for the benchmark, which then lets all end in order
         )
         theirs.close()
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         try:
             self._answer(60.0)
         except BaseException:
@@ -87,12 +89,13 @@ class Peer:
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._said.close()
 
 
 def _environment() -> dict[str, str]:
-    """Workers of all kinds find the calls by their module's name."""
-    paths = [str(HERE), os.environ.get("PYTHONPATH", "")]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    """Workers of all kinds find the calls by their module's name, and MPI its own programs beside Python."""
+    modules = [str(HERE), os.environ.get("PYTHONPATH", "")]
+    programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, modules)), "PATH": os.pathsep.join(programs)}

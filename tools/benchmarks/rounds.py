@@ -28,7 +28,8 @@ def run_measures(
         peers = started(stack, contestants, workers)
         for name in names:
             measure = MEASURES[name]
-            results.begin(name, measure.title.format(**sizes[name]), measure.unit, measure.more_is_better)
+            title = measure.title.format(**sizes[name])
+            results.begin(name, title, measure.unit, measure.more_is_better, measure.has_ratios)
             say(results.titles[name])
             _run_measure(results, name, measure, peers, rounds, sizes[name])
 

@@ -33,7 +33,7 @@ def _rows(results: Results, measure: str) -> Iterator[str]:
         for contestant in results.rounds[measure]:
             median = results.median(measure, name, contestant)
             if median is not None:
-                ratio = results.ratio(measure, name, contestant, BASELINE) if contestant != BASELINE else None
+                ratio = results.ratio(measure, name, contestant, BASELINE)
                 yield f"    {contestant:8} {number(median):>9}   {times(ratio)}".rstrip()
 
 
