@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 from ipyparallel import Client, LoadBalancedView
 
-from IPython.parallel import call_pickling
+from IPython.parallel import call_pickling, groups
 from IPython.parallel.engine_room import room_of
 from IPython.parallel.known_results import _SLACK
 from IPython.parallel.task_result import TaskResult
@@ -88,6 +88,8 @@ def view(client: Client) -> LoadBalancedView:
 @pytest.fixture
 def traffic(client: Client, view: LoadBalancedView, monkeypatch: pytest.MonkeyPatch) -> Traffic:
     wait_until_quiet(view)
+    # A machine that stalls would make a group overrun: it is reported twice then, and others are sent again.
+    monkeypatch.setattr(groups, "OVERRUN", PATIENCE)
     return Traffic(client, monkeypatch)
 
 
@@ -237,10 +239,10 @@ class Steps:
 def test_of_a_call_that_is_over_and_dropped_only_its_id_stays(client: Client, view: LoadBalancedView) -> None:
     wait_until_quiet(view)
     before = Kept(client, view)
-    for _ in range(5):
-        for future in [view.submit(calls.identity, n) for n in range(2000)]:
+    for _ in range(20):
+        for future in [view.submit(calls.identity, n) for n in range(500)]:
             future.result(PATIENCE)
-        view.map(calls.identity, range(2000)).get(PATIENCE)
+        view.map(calls.identity, range(500)).get(PATIENCE)
     del future
     wait_until_quiet(view)
     assert wait_until(lambda: Kept(client, view).results <= before.results)
@@ -248,8 +250,8 @@ def test_of_a_call_that_is_over_and_dropped_only_its_id_stays(client: Client, vi
     assert after.histories == (before.histories[0] + 20_000, before.histories[1] + 20_000)
     assert after.outstanding == before.outstanding == (0, 0)
     assert after.futures == before.futures
-    # Ids of results that are gone are looked for now and then, so that there are never many of them.
-    assert after.known <= 2 * _SLACK + 2000
+    # Ids of results that are gone are looked for now and then: there are never many, whatever was submitted.
+    assert after.known <= 2 * _SLACK
     assert all(type(msg_id) is str for msg_id in client.history[-20_000:])
     assert after.objects - before.objects < 1000
 
