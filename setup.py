@@ -80,6 +80,8 @@ setup(
             "virtualizarr",
             "zarr",
         ],
+        # Whom `tools/benchmarks` compares with, beside the standard library and stock ipyparallel.
+        "benchmarks": ["distributed", "loky", "mpi4py", "numpy", "ray"],
         "docs": ["sphinx>=7.4"],
         "upstream": ["pytest>=8", "pytest-asyncio", "pytest-timeout", "testpath"],
     },

@@ -15,7 +15,7 @@ from typing import Any
 
 import environment
 from bar_plot import draw
-from contestants import BASELINE, CONTESTANTS, MANY, OURS
+from contestants import BASELINE, CONTESTANTS, MANY, OURS, STEPS
 from figures import Results
 from measures import MEASURES, SPREAD
 from rounds import run_measures, say
@@ -31,8 +31,10 @@ def main(arguments: list[str]) -> int:
     """Run the benchmarks, print the table, write the files."""
     options = parse(arguments)
     contestants = [name for name in INSTALLED if name in (OURS, BASELINE, *options.against)]
+    if options.steps:
+        contestants = [OURS, *STEPS]
     described = environment.describe(contestants, options.workers, options.rounds)
-    results = Results()
+    results = Results(OURS if options.steps else BASELINE)
     try:
         run(results, options, contestants)
     except KeyboardInterrupt:
@@ -76,7 +78,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         epilog="Ratios are to the standard library's process pool in the same round. Interrupt it at any time for what "
         "there is so far.",
     )
-    parser.add_argument("--only", type=_choice(NAMES), default=NAMES, metavar="NAMES", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--only", type=_choice(NAMES), metavar="NAMES", help=f"of {', '.join(NAMES)}")
     parser.add_argument(
         "--against", type=_choice(CONTESTANTS), default=INSTALLED, metavar="NAMES",
         help=f"of {', '.join(name for name in CONTESTANTS if name != MANY)}; by default all that are installed",
@@ -87,9 +89,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--memory-calls", type=_positive, metavar="N", help="calls for `memory` (default 200,000)")
     parser.add_argument("--engines", type=_positive, metavar="N", help="also: so many engines on this machine, such as 64")
     parser.add_argument("--calls", type=_positive, default=100_000, metavar="N", help="for --engines (default 100,000)")
+    parser.add_argument(
+        "--steps", action="store_true", help="instead: ours against ours without one design step each (submit, latency, long)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures of all rounds")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a drawing, as SVG")
     options = parser.parse_args(arguments)
+    options.only = options.only or (["submit", "latency", "long"] if options.steps else NAMES)
     options.rounds = options.rounds or (1 if options.quick else 5)
     return options
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
-from contestants import BASELINE, CONTESTANTS, OURS
+from contestants import BASELINE, EVERYBODY, OURS
 from figures import Results
 from text_table import number
 
@@ -42,7 +42,7 @@ def draw(results: Results, environment: list[str]) -> str:
 
 
 def _shown(results: Results, measure: str, name: str) -> list[str]:
-    return [contestant for contestant in CONTESTANTS if results.values(measure, name, contestant)]
+    return [contestant for contestant in EVERYBODY if results.values(measure, name, contestant)]
 
 
 def _panel(results: Results, measure: str, name: str) -> Iterator[str]:

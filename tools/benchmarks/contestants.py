@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import steps
+
 OURS, BASELINE = "ours", "pool"
 MANY = "many"  # takes no part in the comparison: engines without cores of their own
 
@@ -143,3 +145,16 @@ CONTESTANTS = {
     MANY: Contestant("a LoadBalancedView of forked engines", start_many),
     "ray": Contestant("remote functions of Ray", start_ray, "ray", 0.1),
 }
+
+# Ours without one design step each, compared with ours as it is: `--steps`.
+STEPS = {
+    "single": Contestant("each call a message", steps.without(steps.one_call_a_message), share=0.1),
+    "depth 1": Contestant("one group in flight to an engine, not two", steps.without(steps.one_group_in_flight)),
+    "pickles": Contestant("each call's arguments pickled by themselves", steps.without(steps.pickle_for_each_call)),
+    "function": Contestant("the function sent with each call", steps.without(steps.function_in_each_call), share=0.1),
+    "eager": Contestant("each result's stock parts made at once", steps.without(steps.stock_parts_at_once)),
+    "size 512": Contestant("groups as large as may be", steps.without(steps.large_groups_always)),
+    "keep": Contestant("engines give nothing back", steps.without(steps.nothing_given_back)),
+    "apply": Contestant("view.apply_async: the long way through client and kernel", steps.start_long_way, share=0.05),
+}
+EVERYBODY = CONTESTANTS | STEPS

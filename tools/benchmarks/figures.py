@@ -20,9 +20,16 @@ class Ratio(NamedTuple):
 
 
 class Results:
-    """What was measured: for each measure and contestant, the figures of each round."""
+    """What was measured: for each measure and contestant, the figures of each round.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    baseline : str
+        The contestant that the others are compared with.
+    """
+
+    def __init__(self, baseline: str) -> None:
+        self.baseline = baseline
         self.rounds: dict[str, dict[str, list[Figures]]] = {}
         self.titles: dict[str, str] = {}
         self.units: dict[str, str] = {}
@@ -54,11 +61,11 @@ class Results:
         values = self.values(measure, name, contestant)
         return statistics.median(values) if values else None
 
-    def ratio(self, measure: str, name: str, contestant: str, baseline: str) -> Ratio | None:
+    def ratio(self, measure: str, name: str, contestant: str) -> Ratio | None:
         """How many times the baseline's figure, round by round: what disturbs one round disturbs both."""
-        if contestant == baseline or not self.has_ratios[measure]:
+        if contestant == self.baseline or not self.has_ratios[measure]:
             return None
-        return paired_ratio(self.values(measure, name, contestant), self.values(measure, name, baseline))
+        return paired_ratio(self.values(measure, name, contestant), self.values(measure, name, self.baseline))
 
 
 def paired_ratio(values: Sequence[float], baseline: Sequence[float]) -> Ratio | None:

@@ -40,6 +40,8 @@ class Measure(NamedTuple):
         For what takes long: so many are enough.
     has_ratios : bool
         Whether ratios to the pool's figures mean something: not where these are next to nothing.
+    is_fresh : bool
+        Whether it needs processes that did nothing before: what they freed would hide what is kept.
     """
 
     title: str
@@ -50,6 +52,7 @@ class Measure(NamedTuple):
     quick: dict[str, Any]
     most_rounds: int = 99
     has_ratios: bool = True
+    is_fresh: bool = False
 
 
 def submit_rate(executor: Any, workers: int, share: float, count: int) -> Figures:
@@ -216,7 +219,7 @@ MEASURES = {
     ),
     "memory": Measure(
         "memory kept per finished and dropped call, {count:,} calls", "bytes", False, memory,
-        {"count": 200_000}, {"count": 20_000}, 1, False,
+        {"count": 200_000}, {"count": 20_000}, 1, False, True,
     ),
     "payload": Measure(
         "{count} calls with {size:,} bytes each", "MB/s", True, payload,

@@ -11,13 +11,13 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-from contestants import CONTESTANTS
+from contestants import EVERYBODY
 from measures import MEASURES, SPREAD
 
 
 def main(name: str, workers: int, descriptor: int) -> None:
     orders: Connection[Any, Any] = Connection(descriptor)
-    contestant = CONTESTANTS[name]
+    contestant = EVERYBODY[name]
     with contestant.start(workers) as executor:
         executor.submit(abs, -1).result()
         orders.send("ready")

@@ -29,7 +29,7 @@ class Peer:
     Parameters
     ----------
     name : str
-        A key of `contestants.CONTESTANTS`.
+        A key of `contestants.EVERYBODY`.
     workers : int
     """
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from contestants import CONTESTANTS
+from contestants import EVERYBODY
 from figures import Results
 from measures import MEASURES, Measure
 from peers import Peer, PeerFailed
@@ -25,13 +25,16 @@ def run_measures(
 ) -> None:
     """Run measures of executors, for all contestants that can be started."""
     with ExitStack() as stack:
-        peers = started(stack, contestants, workers)
+        peers: dict[str, Peer] = {}
         for name in names:
-            measure = MEASURES[name]
-            title = measure.title.format(**sizes[name])
-            results.begin(name, title, measure.unit, measure.more_is_better, measure.has_ratios)
+            measure, size = MEASURES[name], sizes[name]
+            results.begin(name, measure.title.format(**size), measure.unit, measure.more_is_better, measure.has_ratios)
             say(results.titles[name])
-            _run_measure(results, name, measure, peers, rounds, sizes[name])
+            if measure.is_fresh:
+                _run_fresh(results, name, contestants, workers, size)
+            else:
+                peers = peers or started(stack, contestants, workers)
+                _run_measure(results, name, measure, peers, rounds, size)
 
 
 def started(stack: ExitStack, contestants: Sequence[str], workers: int) -> dict[str, Peer]:
@@ -52,10 +55,28 @@ def _run_measure(
         order = list(peers)
         # Not always the same one after the same other one.
         for contestant in order if turn % 2 == 0 else reversed(order):
-            if name in CONTESTANTS[contestant].skips:
+            if name in EVERYBODY[contestant].skips:
                 continue
-            try:
-                results.add(name, contestant, peers[contestant].ask(name, size))
-            except PeerFailed as error:
-                say(f"left out from here on: {error}")
+            if not _ask(results, name, contestant, peers[contestant], size):
                 peers.pop(contestant).end()
+
+
+def _run_fresh(
+    results: Results, name: str, contestants: Sequence[str], workers: int, size: dict[str, Any]
+) -> None:
+    """One round, each contestant in a process of its own that did nothing before."""
+    for contestant in contestants:
+        if name not in EVERYBODY[contestant].skips:
+            with ExitStack() as stack:
+                for peer in started(stack, [contestant], workers).values():
+                    _ask(results, name, contestant, peer, size)
+
+
+def _ask(results: Results, name: str, contestant: str, peer: Peer, size: dict[str, Any]) -> bool:
+    """Let a contestant run a measure once; whether it could."""
+    try:
+        results.add(name, contestant, peer.ask(name, size))
+    except PeerFailed as error:
+        say(f"left out from here on: {error}")
+        return False
+    return True

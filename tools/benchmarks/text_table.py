@@ -6,18 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contestants import BASELINE, CONTESTANTS
+from contestants import EVERYBODY
 from figures import Ratio, Results
 
 
 def table(results: Results, environment: list[str]) -> str:
-    """The whole text; ratios are to the standard library's process pool, of the same round."""
+    """The whole text; ratios are to the baseline's figures of the same round."""
     lines = [*environment, ""]
     for measure, rounds in results.rounds.items():
         if rounds:
             lines += [_heading(results, measure), *_rows(results, measure), ""]
     shown = dict.fromkeys(name for rounds in results.rounds.values() for name in rounds)
-    lines += [f"{name:8} {CONTESTANTS[name].what}{_share(name)}" for name in shown]
+    lines += [f"{name:8} {EVERYBODY[name].what}{_share(name)}" for name in shown]
     return "\n".join(lines) + "\n"
 
 
@@ -33,8 +33,8 @@ def _rows(results: Results, measure: str) -> Iterator[str]:
         for contestant in results.rounds[measure]:
             median = results.median(measure, name, contestant)
             if median is not None:
-                ratio = results.ratio(measure, name, contestant, BASELINE)
-                yield f"    {contestant:8} {number(median):>9}   {times(ratio)}".rstrip()
+                ratio = results.ratio(measure, name, contestant)
+                yield f"    {contestant:8} {number(median):>9}   {times(ratio, results.baseline)}".rstrip()
 
 
 def number(value: float) -> str:
@@ -44,14 +44,14 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def times(ratio: Ratio | None) -> str:
+def times(ratio: Ratio | None, baseline: str) -> str:
     """As "4.31 x pool (4.05 to 4.60)"."""
     if ratio is None:
         return ""
     between = f" ({number(ratio.least)} to {number(ratio.greatest)})" if ratio.least < ratio.greatest else ""
-    return f"{number(ratio.median):>6} x {BASELINE}{between}"
+    return f"{number(ratio.median):>6} x {baseline}{between}"
 
 
 def _share(name: str) -> str:
-    share = CONTESTANTS[name].share
+    share = EVERYBODY[name].share
     return "" if share == 1 else f" (given {share:.0%} of the calls where rates are measured)"

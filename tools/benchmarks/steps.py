@@ -1,0 +1,91 @@
+"""What each design step gave: ours without one of them, for `--steps`.
+
+Knows the inside of IPython.parallel, unlike the rest: each variant undoes one step in its own process.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+FOREVER = 3600.0
+
+
+def one_call_a_message() -> Any:
+    from IPython.parallel.batch_policy import BatchPolicy
+
+    return mock.patch.object(BatchPolicy, "size", lambda policy, waiting, engines: 1)
+
+
+def one_group_in_flight() -> Any:
+    from IPython.parallel.batch_policy import BatchPolicy
+
+    return mock.patch.object(BatchPolicy, "depth", lambda policy: 1)
+
+
+def large_groups_always() -> Any:
+    from IPython.parallel.batch_policy import MOST, BatchPolicy
+
+    return mock.patch.object(BatchPolicy, "observe", lambda policy, calls, seconds: setattr(policy, "_size", MOST))
+
+
+def nothing_given_back() -> Any:
+    from IPython.parallel import groups
+
+    return mock.patch.object(groups, "OVERRUN", FOREVER)
+
+
+def pickle_for_each_call() -> Any:
+    from IPython.parallel import call_pickling
+
+    return mock.patch.object(call_pickling._shipping, "is_plain", lambda value: False)
+
+
+def function_in_each_call() -> Any:
+    from IPython.parallel import call_pickling
+
+    return mock.patch.object(call_pickling, "pickle_function", lambda function: None)
+
+
+def stock_parts_at_once() -> Any:
+    from IPython.parallel.task_result import TaskResult
+
+    make = TaskResult.__init__
+
+    def make_all(self: Any, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        self._children  # noqa: B018 - makes the message's futures, their metadata and locks
+
+    return mock.patch.object(TaskResult, "__init__", make_all)
+
+
+def without(step: Callable[[], Any]) -> Callable[[int], contextlib.AbstractContextManager[Any]]:
+    """Start ours with a step undone."""
+
+    @contextlib.contextmanager
+    def start(workers: int) -> Iterator[Any]:
+        from IPython.parallel.local_cluster import LocalCluster
+
+        with step(), LocalCluster(workers) as client:
+            yield client.load_balanced_view()
+
+    return start
+
+
+class OwnMessages:
+    """ipyparallel's own way: each call a message through client and kernel."""
+
+    def __init__(self, view: Any) -> None:
+        self.submit = view.apply_async
+
+
+@contextlib.contextmanager
+def start_long_way(workers: int) -> Iterator[OwnMessages]:
+    from IPython.parallel.local_cluster import LocalCluster
+
+    with LocalCluster(workers) as client:
+        yield OwnMessages(client.load_balanced_view())
