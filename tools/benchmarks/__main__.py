@@ -23,7 +23,8 @@ from scaling import run_many, run_scaling
 from startup import run_startup
 from text_table import table
 
-NAMES = [*MEASURES, "startup", "scaling"]
+BY_DEFAULT = [*MEASURES, "startup", "scaling"]
+NAMES = [*BY_DEFAULT, MANY]
 INSTALLED = [name for name, contestant in CONTESTANTS.items() if contestant.is_installed and name != MANY]
 
 
@@ -60,7 +61,7 @@ def run(results: Results, options: argparse.Namespace, contestants: list[str]) -
         compared = [name for name in contestants if name in (OURS, BASELINE)]
         counts = [1, 2] if options.quick else [1, 2, 4, 8]
         run_scaling(results, compared, counts, min(options.rounds, 2), SPREAD.quick if options.quick else SPREAD.size)
-    if options.engines:
+    if MANY in options.only:
         run_many(results, options.engines, {"count": options.calls, "seconds": 0.001})
 
 
@@ -78,7 +79,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         epilog="Ratios are to the standard library's process pool in the same round. Interrupt it at any time for what "
         "there is so far.",
     )
-    parser.add_argument("--only", type=_choice(NAMES), metavar="NAMES", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--only", type=_choice(NAMES), metavar="NAMES", help=f"of {', '.join(NAMES)}; by default all but the last")
     parser.add_argument(
         "--against", type=_choice(CONTESTANTS), default=INSTALLED, metavar="NAMES",
         help=f"of {', '.join(name for name in CONTESTANTS if name != MANY)}; by default all that are installed",
@@ -87,15 +88,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, help="default 5")
     parser.add_argument("--workers", type=_positive, default=2, help="engines or processes each has (default 2)")
     parser.add_argument("--memory-calls", type=_positive, metavar="N", help="calls for `memory` (default 200,000)")
-    parser.add_argument("--engines", type=_positive, metavar="N", help="also: so many engines on this machine, such as 64")
-    parser.add_argument("--calls", type=_positive, default=100_000, metavar="N", help="for --engines (default 100,000)")
+    parser.add_argument("--engines", type=_positive, default=64, metavar="N", help="for `many` (default 64)")
+    parser.add_argument("--calls", type=_positive, default=100_000, metavar="N", help="for `many` (default 100,000)")
     parser.add_argument(
         "--steps", action="store_true", help="instead: ours against ours without one design step each (submit, latency, long)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures of all rounds")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a drawing, as SVG")
     options = parser.parse_args(arguments)
-    options.only = options.only or (["submit", "latency", "long"] if options.steps else NAMES)
+    options.only = options.only or (["submit", "latency", "long"] if options.steps else BY_DEFAULT)
     options.rounds = options.rounds or (1 if options.quick else 5)
     return options
 

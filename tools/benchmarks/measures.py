@@ -187,7 +187,7 @@ def one_long(executor: Any, workers: int, share: float, count: int, seconds: flo
     over = time.perf_counter() - begun
     _, _, ended = long.result()
     waited = sum(future.result()[1] >= ended for future in short)
-    return {"short calls over after": over, "calls behind the long one": float(waited)}
+    return {"short calls over after": over, "short calls begun after it": float(waited)}
 
 
 def spread(executor: Any, workers: int, share: float, count: int, seconds: float) -> Figures:
