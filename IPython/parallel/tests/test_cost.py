@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import wait
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ class Traffic:
     Attributes
     ----------
     sent : list
-        The messages on all streams of the client.
+        The messages on the connection of groups, and on all streams of the client.
     heard : list of Heard
         The reports of groups.
     """
@@ -55,7 +55,8 @@ class Traffic:
             if stream is not None:
                 monkeypatch.setattr(stream, "send_multipart", self._sending(stream.send_multipart))
         channel = room_of(client)._transport._channel
-        monkeypatch.setattr(channel, "_hear", self._hearing(channel._hear))
+        monkeypatch.setattr(channel._connection, "send", self._sending(channel._connection.send))
+        monkeypatch.setattr(channel, "_hear", self._hearing(channel._hear, channel._under_way))
 
     def _sending(self, send: Callable[..., Any]) -> Callable[..., Any]:
         def send_multipart(message: list[Any], *args: Any, **kwargs: Any) -> Any:
@@ -64,12 +65,19 @@ class Traffic:
 
         return send_multipart
 
-    def _hearing(self, hear: Callable[..., Any]) -> Callable[..., Any]:
+    def _hearing(self, hear: Callable[..., Any], under_way: Container[bytes]) -> Callable[..., Any]:
         def _hear(parts: Any, final: bool) -> None:
-            self.heard.append(Heard(pickle.loads(parts[5].buffer)["outcomes"], final))
+            # An early report of a group that is over may still arrive: nobody listens.
+            if parts[2].bytes in under_way:
+                self.heard.append(Heard(pickle.loads(parts[5].buffer)["outcomes"], final))
             hear(parts, final)
 
         return _hear
+
+    @property
+    def final(self) -> list[Heard]:
+        """The reports after which a group is over: one for each."""
+        return [heard for heard in self.heard if heard.final]
 
     @property
     def groups(self) -> list[tuple[bytes, dict[str, Any]]]:
@@ -125,9 +133,9 @@ def wait_until(condition: Callable[[], bool]) -> bool:
 def test_a_lone_call_is_one_group_and_one_report(view: LoadBalancedView, traffic: Traffic) -> None:
     for n in range(3):
         assert view.submit(calls.identity, n).result(PATIENCE) == n
-        assert (len(traffic.sent), len(traffic.heard)) == (n + 1, n + 1)
+        assert (len(traffic.sent), len(traffic.final)) == (n + 1, n + 1)
     assert [len(header["calls"]) for _, header in traffic.groups] == [1, 1, 1]
-    assert [heard.final for heard in traffic.heard] == [True, True, True]
+    assert [len(heard.outcomes) for heard in traffic.final] == [1, 1, 1]
 
 
 def test_a_map_of_small_calls_travels_in_few_groups(view: LoadBalancedView, traffic: Traffic) -> None:
@@ -162,7 +170,7 @@ def test_a_function_is_sent_to_each_engine_once(view: LoadBalancedView, traffic:
 
     for _ in range(3):
         assert view.map(new, range(200)).get(PATIENCE) == list(range(1, 201))
-    sent = Counter((engine, key) for engine, header in traffic.groups for key, _ in header["functions"])
+    sent = Counter((engine, key) for engine, header in traffic.groups for key, *_ in header["functions"])
     assert set(sent.values()) == {1}
     assert {engine for engine, _ in sent} == {engine for engine, _ in traffic.groups}
 
@@ -177,8 +185,9 @@ def test_plain_arguments_and_results_have_no_pickle_of_their_own(
     monkeypatch.setattr(call_pickling, "_dump", pickled.append)
     values = [1, 2.5, 3j, "four", b"five", None, True]
     assert view.map(calls.identity, values).get(PATIENCE) == values
-    payloads = [payload for _, header in traffic.groups for _, _, payload, _ in header["calls"]]
-    assert (pickled, payloads) == ([], [(value,) for value in values])
+    # By their text, as 1 equals True; and once, as a group may be given back and sent again.
+    payloads = {repr(payload) for _, header in traffic.groups for _, _, payload, _ in header["calls"]}
+    assert (pickled, payloads) == ([], {repr((value,)) for value in values})
     assert {outcome[1] for heard in traffic.heard for outcome in heard.outcomes} == {"plain"}
 
 
@@ -251,7 +260,7 @@ def test_of_a_call_that_is_over_and_dropped_only_its_id_stays(client: Client, vi
     assert after.outstanding == before.outstanding == (0, 0)
     assert after.futures == before.futures
     # Ids of results that are gone are looked for now and then: there are never many, whatever was submitted.
-    assert after.known <= 2 * _SLACK
+    assert after.known <= 4 * _SLACK < 20_000
     assert all(type(msg_id) is str for msg_id in client.history[-20_000:])
     assert after.objects - before.objects < 1000
 
