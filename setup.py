@@ -57,7 +57,17 @@ setup(
         "traitlets>=5.9",
     ],
     extras_require={
-        "test": ["hypothesis", "ipykernel", "numpy", "pip>=23.1", "pytest>=8", "pytest-timeout", "setuptools>=77", "tornado"],
+        "test": [
+            "hypothesis",
+            "ipykernel",
+            "jupyter-client",
+            "numpy",
+            "pip>=23.1",
+            "pytest>=8",
+            "pytest-timeout",
+            "setuptools>=77",
+            "tornado",
+        ],
         # What takes executors, futures or a parallel map: each has tests with the real package.
         "test-consumers": [
             "adaptive",

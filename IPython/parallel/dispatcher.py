@@ -38,7 +38,7 @@ from .batch_policy import BatchPolicy
 from .errors import ExecutorShutdown
 from .groups import Engine, Group
 from .lines import Line, Task
-from .wire import MISSING, PLAIN, EngineLeft, Lost, Outcome, Report, Transport
+from .wire import MISSING, PLAIN, EngineLeft, Lost, Outcome, Report, Carrier
 
 _logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Dispatcher:
 
     Parameters
     ----------
-    transport : Transport
+    transport : Carrier
     policy : BatchPolicy, optional
     over : callable, optional
         ``over(futures)`` is told which futures of one line are about to be settled. It must not block.
@@ -64,7 +64,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Carrier,
         policy: BatchPolicy | None = None,
         over: Callable[[Sequence[Any]], None] = lambda futures: None,
     ) -> None:

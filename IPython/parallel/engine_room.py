@@ -59,7 +59,7 @@ class EngineRoom:
 
     def __init__(self, client: Client) -> None:
         self._client = weakref.ref(client)
-        self._prefix = uuid.uuid4().hex[:12]
+        self._prefix = uuid.uuid4().hex[:6]  # short: the history keeps an id of every call
         self._numbers = itertools.count()
         self.results = KnownResults()
         self._transport = Transport(client)

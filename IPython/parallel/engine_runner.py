@@ -47,7 +47,7 @@ _OWN_FRAMES = "<" + __name__.rpartition(".")[0]
 OK, PLAIN, ERROR, MISSING = "ok", "plain", "error", "missing"
 
 
-class Group:
+class RunningGroup:
     """The calls of one message while they run.
 
     Parameters
@@ -85,16 +85,16 @@ class _Watchdog(threading.Thread):
     it wakes by itself when the time of an earlier group would have been up, and looks what runs now.
     """
 
-    def __init__(self, overrun: Callable[[Group], None]) -> None:
+    def __init__(self, overrun: Callable[[RunningGroup], None]) -> None:
         super().__init__(name="IPython.parallel watchdog", daemon=True)
         self._overrun = overrun
         self._changed = threading.Condition()
-        self._group: Group | None = None
+        self._group: RunningGroup | None = None
         self._deadline = 0.0
         self._wakes = math.inf  # when it looks again by itself
 
     @contextlib.contextmanager
-    def watching(self, group: Group, seconds: float) -> Iterator[None]:
+    def watching(self, group: RunningGroup, seconds: float) -> Iterator[None]:
         with self._changed:
             self._group, self._deadline = group, time.monotonic() + seconds
             if self._wakes > self._deadline:
@@ -169,7 +169,7 @@ class Runner:
     def run_group(self, frames: list[Any]) -> list[bytes]:
         """Run the calls in `frames`; the report, as frames. On the engine's main thread."""
         header = pickle.loads(frames[0])
-        group = Group(header, frames)
+        group = RunningGroup(header, frames)
         client = header["client"]
         overtaken = header["number"] < self._numbers.get(client, 0)  # by a group of another thread of the client's
         if header["epoch"] < self._epochs.setdefault(client, 0) or overtaken:
@@ -197,14 +197,14 @@ class Runner:
             self._in_call = False
             raise KeyboardInterrupt
 
-    def _watch(self, group: Group, seconds: float) -> contextlib.AbstractContextManager[None]:
+    def _watch(self, group: RunningGroup, seconds: float) -> contextlib.AbstractContextManager[None]:
         # A fork in a call leaves no thread in the child; the child has no group to watch either.
         if self._watchdog is None:
             self._watchdog = _Watchdog(self._overrun)
             self._watchdog.start()
         return self._watchdog.watching(group, seconds)
 
-    def _overrun(self, group: Group) -> None:
+    def _overrun(self, group: RunningGroup) -> None:
         self._epochs[group.header["client"]] += 1
         group.give_back()
         try:
@@ -213,7 +213,7 @@ class Runner:
             # The final report says the same again; this one was only to be early.
             traceback.print_exc(file=sys.__stderr__)
 
-    def _run(self, group: Group) -> None:
+    def _run(self, group: RunningGroup) -> None:
         self._enter(group.header["space"])
         self._load_functions(group.header["space"], group.header["functions"])
         slot = self._journal.slot(group.header["client"]) if self._journal is not None else None
@@ -258,7 +258,7 @@ class Runner:
         return self._set_up[token]
 
     def _run_call(
-        self, group: Group, broken: dict[str, Any] | None, serial: int, key: bytes | None, payload: Any, name: str
+        self, group: RunningGroup, broken: dict[str, Any] | None, serial: int, key: bytes | None, payload: Any, name: str
     ) -> tuple[Any, ...]:
         """Run one call; its outcome: serial, status, payload, started, completed, output."""
         started = time.time()
@@ -280,7 +280,7 @@ class Runner:
             data = len(group.large)
         return serial, status, data, started, max(started, time.time()), self.output.take()
 
-    def _call(self, group: Group, key: bytes | None, payload: Any) -> Any:
+    def _call(self, group: RunningGroup, key: bytes | None, payload: Any) -> Any:
         """The value of a call; its payload is its plain arguments, a pickle, or the number of a frame."""
         if type(payload) is tuple:
             return self._function((group.header["space"], key))(*payload)

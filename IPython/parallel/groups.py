@@ -13,7 +13,7 @@ from .batch_policy import OVERRUN
 if TYPE_CHECKING:
     from .call_pickling import PickledFunction
     from .lines import Line, Task
-    from .wire import Begun
+    from .wire import HadBegun
 
 
 # Of all groups of this process: an engine that was lost and is found again still sees the numbers grow.
@@ -77,7 +77,7 @@ class Group:
     def is_sent(self) -> bool:
         return not self.calls
 
-    def take_begun(self, begun: Begun | None) -> list[Task]:
+    def take_begun(self, begun: HadBegun | None) -> list[Task]:
         """What the engine, gone now, had begun of what is not settled; all, if nobody knows."""
         if begun is None or begun.group > self.number:
             return self.take_all()

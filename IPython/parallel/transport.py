@@ -25,7 +25,7 @@ from .engine_bundle import EngineFunction, load
 from .errors import EngineDied
 from .group_channel import GroupChannel
 from .groups import Group
-from .wire import PLAIN, Begun, EngineLeft, Lost, Outcome, Report
+from .wire import PLAIN, HadBegun, EngineLeft, Lost, Outcome, Report
 
 # Payloads up to this many bytes travel inside the header, larger ones in a frame of their own, uncopied.
 INLINE = 64 * 1024
@@ -56,7 +56,7 @@ class _Preparing:
 
 
 class Transport:
-    """The way from one client to its engines, as `dispatcher.Transport` describes it.
+    """The way from one client to its engines, as `wire.Carrier` describes it.
 
     Parameters
     ----------
@@ -141,14 +141,14 @@ class Transport:
             refused = error
             letter.report(Lost(lambda call: refused))
 
-    def give_up(self, engine: str, number: int) -> Begun | None:
+    def give_up(self, engine: str, number: int) -> HadBegun | None:
         with self._lock:
             self._given_up.add(engine)
             self._prepared.pop(engine, None)
             was_ready, journal = engine in self._journals, self._journals.get(engine)
         self._channel.forget(engine)
         if not was_ready:
-            return Begun(0, 0)  # nothing ever left for it
+            return HadBegun(0, 0)  # nothing ever left for it
         return None if journal is None else _revoke(journal, number)
 
     def close(self) -> None:

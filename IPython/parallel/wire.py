@@ -45,7 +45,7 @@ class Lost(NamedTuple):
     sent: bool = True
 
 
-class Begun(NamedTuple):
+class HadBegun(NamedTuple):
     """The number of the last group that an engine began, and how many of its calls it began."""
 
     group: int
@@ -53,11 +53,11 @@ class Begun(NamedTuple):
 
 
 class EngineLeft(Exception):
-    """Raised by `Transport.send`: the engine is gone, and nothing was sent."""
+    """Raised by `Carrier.send`: the engine is gone, and nothing was sent."""
 
 
-class Transport(Protocol):
-    """The way to the engines. `IPython.parallel.transport` has the real one, the tests a scripted one."""
+class Carrier(Protocol):
+    """The way to the engines. `IPython.parallel.transport.Transport` is the real one, the tests a scripted one."""
 
     def engines(self) -> Sequence[str]:
         """The engines that can be used now, by a name that is never used again. Any thread; never blocks."""
@@ -65,7 +65,7 @@ class Transport(Protocol):
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed()`, which never blocks, whenever engines came or went."""
 
-    def give_up(self, engine: str, number: int) -> Begun | None:
+    def give_up(self, engine: str, number: int) -> HadBegun | None:
         """Hear no more of an engine that is gone, and let it begin none of the groups up to that number.
 
         What it had begun; None if that cannot be known. On the dispatcher's thread; may take milliseconds.

@@ -342,7 +342,7 @@ class _Mark:
 
 
 class FakeTransport(_Cluster):
-    """A scripted `dispatcher.Transport`.
+    """A scripted `wire.Carrier`.
 
     Attributes
     ----------
