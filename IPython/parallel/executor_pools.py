@@ -19,7 +19,7 @@ from concurrent.futures import thread as thread_pools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .local_cluster import usable_cores
-from .pool_backing import Backing, abandon_running, open_view
+from .pool_backing import Backing, abandon_running, interrupt_until_over, open_view
 from .pool_clusters import named_backing, shared_local
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class ClusterExecutor(Executor):
             return
         if interrupted:
             view.shutdown(wait=False, cancel_futures=True)
-            wait = backing.interrupt() and wait
+            wait = (interrupt_until_over(backing, view) if wait else backing.interrupt()) and wait
         view.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def _open_view(self) -> tuple[LoadBalancedView, Backing]:

@@ -17,12 +17,17 @@ from .view_state import state_of
 if TYPE_CHECKING:
     from ipyparallel import Client, LoadBalancedView
 
-__all__ = ["Backing", "abandon_running", "open_view"]
+__all__ = ["Backing", "abandon_running", "interrupt_until_over", "open_view"]
 
 # Seconds to wait for calls before they are interrupted, and again, and before they are left alone.
 # An engine that is interrupted as a short call begins or ends may lose its message: those have the
 # time to end by themselves.
 INTERRUPT_PATIENCE = (0.3, 0.5, 1.0)
+
+
+# Seconds from one Ctrl-C's interrupt to the next, each twice the one before up to the longest: a
+# call that tidies up is to have the time for it.
+INTERRUPT_AGAIN, LONGEST_AGAIN = 0.5, 8.0
 
 
 def _nothing() -> None:
@@ -113,6 +118,26 @@ def abandon_running(
     dispatcher = room_of(backing.client).dispatcher
     for view in views:
         dispatcher.abandon(state_of(view).balanced, error)
+
+
+def interrupt_until_over(backing: Backing, view: LoadBalancedView) -> bool:
+    """Interrupt the calls of `view`, which is shut down, until they are over.
+
+    A call that has left but not begun when its engine is interrupted does not hear of it: so once is
+    not enough.
+
+    Returns
+    -------
+    bool
+        False, at once, where interrupting is not for this program to do.
+    """
+    pause = INTERRUPT_AGAIN
+    while backing.interrupt():
+        calls = _calls_with(backing.client, view.outstanding)
+        if not wait_for(calls, pause).not_done:
+            return True
+        pause = min(2 * pause, LONGEST_AGAIN)
+    return False
 
 
 def _interrupt(backing: Backing, views: Collection[LoadBalancedView]) -> None:

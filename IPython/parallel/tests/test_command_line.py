@@ -268,6 +268,23 @@ def test_ctrl_c_ends_the_program_at_once(how: str, to: object, private_tmp: Path
     assert err.splitlines()[-2] == "KeyboardInterrupt"
 
 
+CALL_ON_ITS_WAY = """
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor() as pool:
+        pool.submit(time.sleep, 600)
+        raise KeyboardInterrupt
+"""
+
+
+def test_ctrl_c_reaches_a_call_that_has_left_but_not_begun(private_tmp: Path) -> None:
+    _, status, err = python("-c", CALL_ON_ITS_WAY, via=("--quiet", "-n", "1"))
+    assert status == -signal.SIGINT
+    assert err.splitlines()[-1] == "KeyboardInterrupt"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_survives_a_program_that_was_killed(number: int, private_tmp: Path) -> None:
     with waiting(private_tmp, "with_block") as program:
