@@ -23,6 +23,7 @@ from ipyparallel.serialize import can, serialize_object
 
 from .call_pickling import CLIENT, dumps, pickle_function
 from .engine_bundle import EngineFunction, load
+from .engine_room import room_of
 from .rebuilt_errors import rebuild_exception
 from .view_state import state_of
 
@@ -100,6 +101,7 @@ def wrap_really_apply(original: Callable[..., Any]) -> Callable[..., Any]:
     """`View._really_apply` that lets every function carry its errors, and whose results the view knows."""
 
     def _really_apply(self: Any, f: Any, args: Any = None, kwargs: Any = None, **flags: Any) -> Any:
+        room_of(self.client)  # notices when the controller is gone
         result = original(self, carrying_errors(f), args, kwargs, **flags)
         if isinstance(result, AsyncResult):
             state_of(self).note([result])

@@ -12,6 +12,7 @@ from ipyparallel import AsyncHubResult, AsyncResult, Client
 
 from .buffered_result import BufferedResult
 from .engine_room import EngineRoom, existing_room
+from .errors import ClusterGone
 from .task_result import TaskResult
 
 
@@ -100,5 +101,19 @@ def wrap_close(original: Callable[..., None]) -> Callable[..., None]:
         if room is not None:
             room.close()
         original(self, linger)
+        if room is not None:  # only now, when nobody receives any more
+            room.stock.break_off(lambda: ClusterGone("the client was closed"))
 
     return close
+
+
+def wrap_send(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`Client._send` that sends nothing to a controller that is gone: nobody would answer."""
+
+    def _send(self: Client, *args: Any, **kwargs: Any) -> Any:
+        room = existing_room(self)
+        if room is not None and not self._closed:  # of a closed one, stock has an error of its own
+            room.stock.check()
+        return original(self, *args, **kwargs)
+
+    return _send

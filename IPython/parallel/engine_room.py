@@ -22,6 +22,7 @@ from .errors import ClusterGone, InitializerFailed
 from .hub_watch import HubWatch
 from .known_results import KnownResults
 from .rebuilt_errors import rebuild_exception
+from .stock_messages import StockMessages
 from .task_result import TaskResult
 from .transport import Transport
 
@@ -66,15 +67,16 @@ class EngineRoom:
         self.dispatcher = Dispatcher(self._transport, over=self.forget)
         process_exit.finish_before_exit(self.dispatcher)
         self.hub = HubWatch(client)
-        dispatcher, hub = self.dispatcher, self.hub
+        self.stock = StockMessages(client)
+        parts = (self.dispatcher, self.hub, self.stock)
 
         def gone() -> None:
-            for part in (dispatcher, hub):
+            for part in parts:
                 part.break_off(lambda: ClusterGone("the connection to the controller is lost"))
 
         def back() -> None:
-            dispatcher.resume()
-            hub.resume()
+            for part in parts:
+                part.resume()
 
         self._watch = ConnectionWatch(client, gone, back)
 

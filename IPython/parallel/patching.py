@@ -148,6 +148,7 @@ PATCHES: tuple[Patch, ...] = (
     _wrapping(Client, "_asyncresult_from_jobs", client_mixin.wrap_asyncresult_from_jobs, "finds grouped calls"),
     _wrapping(Client, "wait", client_mixin.wrap_wait, "waits for other clients' calls, too"),
     _wrapping(Client, "abort", client_mixin.wrap_abort, "aborts grouped calls"),
+    _wrapping(Client, "_send", client_mixin.wrap_send, "raises when the controller is gone; stock waits for ever"),
     _row(Client, "_repr_html_", notebook_reprs.client_html, "a line in notebooks: engines, what is outstanding"),
     _wrapping(Client, "close", client_mixin.wrap_close, "outstanding calls fail instead of waiting for ever"),
 )

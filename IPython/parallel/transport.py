@@ -110,26 +110,37 @@ class Transport:
 
     def _prepare(self, client: Client, letter: _Letter, preparing: _Preparing) -> None:
         """Send the code, and the caller's import path."""
-        message = call_on_engine(client, letter.engine, "open_door", letter.client)
+        try:
+            message = call_on_engine(client, letter.engine, "open_door", letter.client)
+        except BaseException as error:  # the controller is gone, say; when it is back, the next group shall try again
+            for other in self._unprepare(letter.engine, preparing):
+                if other is not letter:
+                    other.report(_unsent(error))
+            raise
         message.add_done_callback(lambda future: self._hear_prepared(letter.engine, preparing, future.result()))
 
     def _hear_prepared(self, engine: str, preparing: _Preparing, answer: Any) -> None:
         """On the client's receiving thread."""
-        failed = isinstance(answer, BaseException)
-        with self._lock:
-            if engine in self._given_up and not failed:
-                return  # what waited runs elsewhere
-            preparing.ready = not failed
-            waiting, preparing.waiting = preparing.waiting, []
-            if not failed:
-                self._journals[engine] = answer
-            if failed and self._prepared.get(engine) is preparing:
-                del self._prepared[engine]
-        for letter in waiting:
-            if failed:
+        if isinstance(answer, BaseException):
+            for letter in self._unprepare(engine, preparing):
                 letter.report(_unsent(answer))
-            else:
-                self._send(letter)
+            return
+        with self._lock:
+            if engine in self._given_up:
+                return  # what waited runs elsewhere
+            preparing.ready = True
+            waiting, preparing.waiting = preparing.waiting, []
+            self._journals[engine] = answer
+        for letter in waiting:
+            self._send(letter)
+
+    def _unprepare(self, engine: str, preparing: _Preparing) -> list[_Letter]:
+        """The engine does not have the code: the letters that waited for that."""
+        with self._lock:
+            if self._prepared.get(engine) is preparing:
+                del self._prepared[engine]
+            waiting, preparing.waiting = preparing.waiting, []
+        return waiting
 
     def _send(self, letter: _Letter) -> None:
         def hear(content: dict[str, Any], frames: Sequence[Any], final: bool) -> None:
