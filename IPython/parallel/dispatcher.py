@@ -35,7 +35,7 @@ from typing import Any
 
 from . import callbacks, task_states
 from .batch_policy import BatchPolicy
-from .errors import ExecutorShutdown
+from .errors import ClusterGone, ExecutorShutdown
 from .groups import Engine, Group
 from .lines import Line, Task
 from .wire import MISSING, PLAIN, EngineLeft, Lost, Outcome, Report, Carrier
@@ -44,6 +44,8 @@ _logger = logging.getLogger(__name__)
 
 # Reports of up to that many calls may be handled on the thread that receives them.
 _FEW = 4
+# Seconds after which an exiting interpreter looks whether there are engines; twice none, and nobody waits any more.
+_PATIENCE_AT_EXIT = 2.0
 ENGINES, GONE = "engines", "gone"  # news of no group, and of one whose engine is gone
 
 
@@ -180,10 +182,23 @@ class Dispatcher:
             self._fail(task, error())
 
     def finish(self) -> None:
-        """The interpreter is about to exit: take no more work, and wait until what there is has been done."""
+        """The interpreter is about to exit: take no more work, and wait until what there is has been done.
+
+        Where no engine is left, and none joins within a few seconds, it never will be: then it fails.
+        """
         with self._idle:
             self._broken = lambda: RuntimeError("cannot schedule new futures after interpreter shutdown")
-            self._idle.wait_for(lambda: not any(line.outstanding for line in self._lines))
+            alone = False
+            while not self._idle.wait_for(self._is_done, _PATIENCE_AT_EXIT):
+                if alone and not self._engines:
+                    break
+                alone = not self._engines
+            else:
+                return
+        self.break_off(lambda: ClusterGone("no engine was left when the interpreter exited"))
+
+    def _is_done(self) -> bool:
+        return not any(line.outstanding for line in self._lines)
 
     def leave_to_parent(self) -> None:
         """This process was forked: refuse work, whoever held the lock at that moment. Right after the fork."""
@@ -372,7 +387,8 @@ class Dispatcher:
         with self._lock:
             lost = [task for group in groups for task in group.take_begun(begun)]
             rest = [task for group in groups for task in group.take_all()]
-            retried = [task for task in lost if task.retry()]
+            # A call that has taken the last engine along does not lie in wait for the next one.
+            retried = [task for task in lost if self._engines and task.retry()]
             stranded = self._send_elsewhere(engine, retried + rest)
             decided = self._decide_anew()
         self._send(decided)
