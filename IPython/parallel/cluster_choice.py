@@ -86,7 +86,10 @@ def connect(connection_file: Path, timeout: float) -> ChosenCluster:
     try:
         client = Client(info, timeout=timeout)
     except TimeoutError:
-        raise ClusterUnavailable(f"no answer within {timeout:g} s from the cluster of {connection_file}") from None
+        # A controller does not answer what is signed with another key, which only makes it the likelier reason.
+        raise ClusterUnavailable(
+            f"no answer within {timeout:g} s from the cluster of {connection_file}: it has ended, or has another key by now"
+        ) from None
     except Exception as error:
         raise ClusterUnavailable(f"cannot connect with {connection_file}: {_one_line(error)}") from None
     try:

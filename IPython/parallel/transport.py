@@ -132,7 +132,10 @@ class Transport:
             waiting, preparing.waiting = preparing.waiting, []
             self._journals[engine] = answer
         for letter in waiting:
-            self._send(letter)
+            try:
+                self._send(letter)
+            except Exception as error:  # the client was closed meanwhile
+                letter.report(_refused(error))
 
     def _unprepare(self, engine: str, preparing: _Preparing) -> list[_Letter]:
         """The engine does not have the code: the letters that waited for that."""
@@ -146,11 +149,7 @@ class Transport:
         def hear(content: dict[str, Any], frames: Sequence[Any], final: bool) -> None:
             letter.report(_news(content, frames, final))
 
-        try:
-            self._channel.send(letter.engine, letter.frames, letter.label, hear, in_order=letter.in_order)
-        except BaseException as error:  # the client was closed meanwhile; `error` ends with this block
-            refused = error
-            letter.report(Lost(lambda call: refused))
+        self._channel.send(letter.engine, letter.frames, letter.label, hear, in_order=letter.in_order)
 
     def give_up(self, engine: str, number: int) -> HadBegun | None:
         with self._lock:
@@ -174,6 +173,10 @@ class Transport:
         if client is None or client._closed:
             raise RuntimeError("the client is closed; make a new Client")
         return client
+
+
+def _refused(error: BaseException) -> Lost:
+    return Lost(lambda call: error)
 
 
 def _unsent(error: BaseException) -> Lost:

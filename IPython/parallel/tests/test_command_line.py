@@ -361,7 +361,9 @@ def test_a_cluster_that_does_not_answer_is_refused_soon(connection_file: Path, t
         file = tmp_path / "silent.json"
         file.write_text(json.dumps(info))
         message = refused("--timeout=0.5", "--connection-file", str(file), "values.py")
-    assert message == f"no answer within 0.5 s from the cluster of {file}"
+    assert message == (
+        f"no answer within 0.5 s from the cluster of {file}: it has ended, or has another key by now"
+    )
 
 
 def test_tasks_per_child_are_refused_to_the_script(shared: tuple[str, ...]) -> None:

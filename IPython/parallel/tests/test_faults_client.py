@@ -116,7 +116,7 @@ def test_an_exit_without_a_controller_does_not_wait(broken: LocalCluster, tracer
 held = view.submit(time.sleep, 60), client[:].apply_async(time.sleep, 60), view.submit(trace, path, "late")
 os.kill(%d, signal.SIGKILL)
 """
-    controller = broken.cluster.controller.pid
+    controller = broken._cluster.controller.pid
     assert run(program % controller, broken.connection_file, tracer) == ""
     assert tracer.lines() == []
 

@@ -1,0 +1,167 @@
+"""Who gets in and who does not: keys, encryption, files, addresses."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pickle
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import ipyparallel
+import psutil
+import pytest
+import zmq
+
+from IPython.parallel.cluster_choice import ClusterUnavailable, connect
+from IPython.parallel.engine_room import room_of
+from IPython.parallel.errors import ClusterGone
+from IPython.parallel.local_cluster import LOOPBACK, LocalCluster
+from IPython.parallel.tests import faults
+from IPython.parallel.tests.contracts import calls
+from IPython.parallel.tests.contracts.harness import PATIENCE, Gate, Trace
+
+# -- files and addresses
+
+
+def test_what_a_local_cluster_writes_is_its_users_alone(cluster: LocalCluster, client: ipyparallel.Client) -> None:
+    files = [path for path in cluster.connection_file.parent.iterdir() if path.is_file()]
+    assert {path.name for path in files} >= {"ipcontroller-local-client.json", "ipcontroller-local-engine.json"}
+    keys = [path for path in files if json.loads(path.read_text()).get("key")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys} == {0o600}
+    assert stat.S_IMODE(cluster.connection_file.parent.parent.stat().st_mode) == 0o700
+    journals = list(cluster.connection_file.parent.parent.glob("ipython-parallel-engine-*"))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in journals} <= {0o600}
+
+
+def test_a_local_cluster_listens_on_this_machine_only(client: ipyparallel.Client) -> None:
+    client.load_balanced_view().submit(calls.add, 1, 2).result(PATIENCE)
+    processes = [process for process in faults.below_here() if "ipyparallel" in " ".join(process.cmdline())]
+    listening = [
+        connection.laddr.ip
+        for process in processes
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening and set(listening) == {LOOPBACK}
+
+
+# -- keys
+
+
+def test_a_client_with_another_key_gets_nothing_and_is_told_so(connection_file: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps(json.loads(connection_file.read_text()) | {"key": "0" * 64}))
+    with pytest.raises(ClusterUnavailable, match="another key"):
+        connect(wrong, timeout=1.0)
+
+
+class Loaded:
+    """Says so in a file when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return calls.trace, (self.path, "unpickled")
+
+
+@pytest.mark.parametrize("how", ["another key", "no signature", "sent twice"])
+def test_a_forged_report_is_refused_and_harms_no_future(
+    how: str, client: ipyparallel.Client, gate: Gate, tracer: Trace, caplog: pytest.LogCaptureFixture
+) -> None:
+    future = client.load_balanced_view().submit(calls.pass_gate, gate.address, 5)
+    gate.wait_for_arrivals(1)
+    channel = room_of(client)._transport._channel
+    (header,) = [header for header, _ in channel._under_way.items()]
+    session = client.session
+    said = [session.pack(session.msg_header("apply_reply")), header, channel._metadata_with(None), session.pack({})]
+    signature = {"another key": b"0" * 64, "no signature": b"", "sent twice": session.sign(said)}[how]
+    if how == "sent twice":
+        session._add_digest(signature)
+    forged = [signature, *said, pickle.dumps({"outcomes": Loaded(tracer.path)})]
+    with caplog.at_level(logging.ERROR):
+        receive_on(client, [b"<IDS|MSG>", *forged])
+    assert [record.message for record in caplog.records if "refused a report" in record.message] == ["refused a report"]
+    gate.open()
+    assert future.result(PATIENCE) == 5
+    assert tracer.lines() == []
+
+
+def receive_on(client: ipyparallel.Client, frames: list[bytes]) -> None:
+    """Let the client receive a message on its direct queue, and return when it has dealt with it."""
+    dealt: Future[None] = Future()
+
+    def receive() -> None:
+        try:
+            client._mux_stream._recv_callback([zmq.Frame(frame) for frame in frames])
+            dealt.set_result(None)
+        except BaseException as error:
+            dealt.set_exception(error)
+
+    client._io_loop.add_callback(receive)
+    dealt.result(PATIENCE)
+
+
+# -- encryption
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[tuple[ipyparallel.Client, Path, psutil.Popen]]:
+    """A client of an encrypted cluster, the cluster's connection file, and its controller."""
+    file = tmp_path / "profile" / "security" / "ipcontroller-client.json"
+    options = [f"--profile-dir={tmp_path / 'profile'}", "--IPController.enable_curve=True", "--ip=127.0.0.1"]
+    command = [sys.executable, "-m", "ipyparallel.controller", *options, "--log-level=50"]
+    environment = os.environ | {"IPYTHONDIR": str(tmp_path)}
+    with psutil.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL) as controller:
+        family = [controller]
+        try:
+            wait_until(file.exists)
+            with faults.another_engine(file), ipyparallel.Client(str(file)) as client:
+                client.wait_for_engines(1, timeout=PATIENCE, interactive=False)
+                family += controller.children(recursive=True)
+                yield client, file, controller
+        finally:
+            for process in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_an_encrypted_cluster_end_to_end(
+    encrypted: tuple[ipyparallel.Client, Path, psutil.Popen], gate: Gate
+) -> None:
+    client, file, controller = encrypted
+    info = json.loads(file.read_text())
+    assert info["curve_serverkey"] and stat.S_IMODE(file.stat().st_mode) == 0o600
+    view = client.load_balanced_view()
+    assert view.map_sync(calls.identity, range(200)) == list(range(200))
+    assert client[:].apply_sync(calls.add, 1, 2) == [3]
+    stranger = {key: value for key, value in info.items() if not key.startswith("curve")} | {"key": ""}
+    other = {**info, "curve_serverkey": zmq.curve_keypair()[0].decode()}
+    for wrong in (stranger, other):
+        with pytest.raises(TimeoutError):
+            ipyparallel.Client(wrong, timeout=1)
+    assert client.load_balanced_view().submit(calls.add, 1, 2).result(PATIENCE) == 3
+    # The probes of the connection are encrypted, too: they notice the end.
+    held = view.submit(calls.pass_gate, gate.address)
+    gate.wait_for_arrivals(1)
+    faults.send([*controller.children(recursive=True), controller], signal.SIGKILL)
+    assert isinstance(held.exception(faults.CONTROLLER_LIMIT), ClusterGone)
