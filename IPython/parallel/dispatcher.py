@@ -343,8 +343,10 @@ class Dispatcher:
     def _hear_safely(self, group: Group | None, news: Any) -> None:
         try:
             self._hear(group, news)
-        except BaseException:
+        except BaseException as error:
             _logger.exception("the dispatcher could not handle a message")
+            if isinstance(news, Report):  # whatever it says, nobody shall wait for ever
+                self._inbox.put((group, Lost(lambda call, error=error: error)))
 
     def _hear(self, group: Group | None, news: Any) -> None:
         """Take one message out of the inbox. On the dispatcher's thread, or for a light one on the receiving thread."""

@@ -260,4 +260,18 @@ def read_report(frames: Sequence[Any], *, final: bool) -> Report:
     outcomes = [Outcome._make(fields) for fields in head["outcomes"]]
     if len(frames) > 1:
         outcomes = [o if o.status == PLAIN or type(o.data) is bytes else o._replace(data=frames[o.data]) for o in outcomes]
-    return Report(head["epoch"], outcomes, head["returned"], final)
+    report = Report(head["epoch"], outcomes, head["returned"], final)
+    _check(report)
+    return report
+
+
+def _check(report: Report) -> None:
+    """Refuse what is not made as `engine_runner.Group.report` makes it: past this point everybody relies on that."""
+    numbers = [report.epoch, *report.returned, *[outcome.serial for outcome in report.outcomes]]
+    if not all(type(number) is int for number in numbers):
+        raise ValueError("an engine's report is malformed: its numbers are none")
+    for outcome in report.outcomes:
+        if type(outcome.status) is not str or type(outcome.started) is not float or type(outcome.completed) is not float:
+            raise ValueError("an engine's report is malformed: an outcome has no status, or no times")
+        if outcome.output is not None and len(outcome.output) != len(("stdout", "stderr", "displayed")):
+            raise ValueError("an engine's report is malformed: the output of a call has other parts")
