@@ -43,7 +43,9 @@ def another_engine(client_file: Path) -> Iterator[int]:
     engine_file = client_file.with_name(client_file.name.replace("-client", "-engine"))
     command = [sys.executable, "-m", "ipyparallel.engine", f"--file={engine_file}", "--log-level=50"]
     environment = os.environ | {"IPYTHONDIR": str(client_file.parent.parent)}
-    with subprocess.Popen(command, env=environment, start_new_session=True) as engine:
+    with subprocess.Popen(
+        command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL
+    ) as engine:
         family = psutil.Process(engine.pid)
         try:
             yield engine.pid
