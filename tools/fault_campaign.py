@@ -167,7 +167,9 @@ class Campaign:
                 line.seconds.append(ends.get(future, begun) - begun)
             else:
                 # What has a result ran, and what failed otherwise was lost in some way of ours.
-                line.lost += error is not None or ran[str(n)] == 0
+                if error is not None or ran[str(n)] == 0:
+                    line.lost += 1
+                    print(f"lost: {future!r} of round {self._rounds}: {error!r}", file=sys.stderr)
             line.twice += ran[str(n)] > 1
 
     def _replace(self) -> None:

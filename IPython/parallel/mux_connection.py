@@ -9,6 +9,7 @@ would cost more than a small call does; the other receives, on that thread. What
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ from .own_sockets import connect_like, open_socket
 
 # Frames from this size on are sent without a copy, which has a cost of its own.
 _UNCOPIED = 64 * 1024
+# Milliseconds that a socket has to send what was sent with it, when another takes its place.
+_LINGER = 2000
 
 
 class MuxConnection:
@@ -40,9 +43,8 @@ class MuxConnection:
         self._lock = threading.Lock()
         self._waiting: list[list[Any]] | None = []  # until answers can come
         self._closed = False
-        self._outgoing = open_socket(client)
-        self._outgoing.setsockopt(zmq.SNDHWM, 0)  # never full: sending does not block
-        connect_like(self._outgoing, client, client._mux_socket)
+        self._client = weakref.ref(client)
+        self._outgoing = _open_outgoing(client)
         self._streams: list[ZMQStream] = []
         self._incoming: zmq.Socket[bytes] | None = None
         self._loop.add_callback(self._listen, client)
@@ -64,7 +66,17 @@ class MuxConnection:
                 self._send(message)
 
     def _send(self, message: list[Any]) -> None:
-        self._outgoing.send_multipart(message, copy=is_small(message))
+        try:
+            self._outgoing.send_multipart(message, copy=is_small(message))
+        except BaseException:  # Ctrl-C between two frames: what is sent next would be taken for the others
+            self._change_outgoing()
+            raise
+
+    def _change_outgoing(self) -> None:
+        client = self._client()
+        if client is not None:
+            self._outgoing.close(linger=_LINGER)
+            self._outgoing = _open_outgoing(client)
 
     def close(self) -> None:
         """Send and receive no more. Any thread; before the client's own sockets are closed."""
@@ -100,6 +112,13 @@ class MuxConnection:
         for stream in self._streams:
             stream.close()
         self._streams = []
+
+
+def _open_outgoing(client: Client) -> zmq.Socket[bytes]:
+    socket = open_socket(client)
+    socket.setsockopt(zmq.SNDHWM, 0)  # never full: sending does not block
+    connect_like(socket, client, client._mux_socket)
+    return socket
 
 
 def is_small(message: list[Any]) -> bool:
