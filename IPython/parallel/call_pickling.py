@@ -35,6 +35,9 @@ _shipping = engine_bundle.load().shipping
 _is_plain = _shipping.is_plain
 _namespaces = engine_bundle.load().namespaces
 
+# What travels of a call beside its function.
+Payload = bytes | list[bytes] | tuple[Any, ...]
+
 # Names this process among the clients of an engine: functions of one caller share their globals there.
 CLIENT = uuid.uuid4().hex
 
@@ -172,7 +175,7 @@ class CallPickler(_shipping.Pickler):
 
     homeward = False
 
-    def __init__(self, file: io.BytesIO, *, tolerant: bool = False, within: CallPickler | None = None) -> None:
+    def __init__(self, file: Any, *, tolerant: bool = False, within: CallPickler | None = None) -> None:
         super().__init__(file)
         self._tolerant = tolerant
         self._is_apart = within is not None
@@ -338,15 +341,15 @@ def pickle_function(function: Callable[..., Any]) -> PickledFunction | None:
     cached = _functions.get(function)
     if cached is not None and cached[0] == made_for and cached[1].is_current(function):
         return cached[1]
-    data, pickler = _dump(function)
+    chunks, pickler = _dump(function)
     if not pickler.is_lasting():
         return None
-    pickled = PickledFunction(function, data, pickler)
+    pickled = PickledFunction(function, chunks.joined(), pickler)
     _functions[function] = made_for, pickled
     return pickled
 
 
-def _dump(value: Any) -> tuple[bytes, CallPickler]:
+def _dump(value: Any) -> tuple[Any, CallPickler]:
     """Pickle `value`; functions may use globals that cannot be pickled, as long as they don't use them on the engine."""
     try:
         return _dump_with(value, tolerant=False)
@@ -357,22 +360,26 @@ def _dump(value: Any) -> tuple[bytes, CallPickler]:
             raise error from None
 
 
-def _dump_with(value: Any, *, tolerant: bool) -> tuple[bytes, CallPickler]:
-    file = io.BytesIO()
+def _dump_with(value: Any, *, tolerant: bool) -> tuple[Any, CallPickler]:
+    file = _shipping.Chunks()
     pickler = CallPickler(file, tolerant=tolerant)
     pickler.dump(value)
-    return file.getvalue(), pickler
+    return file, pickler
 
 
 def dumps(value: Any) -> bytes:
-    """Pickle anything a call carries.
+    """Pickle anything a call carries, in one piece.
 
     Raises
     ------
     Exception
         Whatever pickling raises.
     """
-    return _dump(value)[0]
+    return _dump(value)[0].joined()  # type: ignore[no-any-return]
+
+
+def _dump_frames(value: Any) -> Payload:
+    return _dump(value)[0].frames()  # type: ignore[no-any-return]
 
 
 class FreshFunction:
@@ -398,11 +405,11 @@ def pickle_mapped(function: Callable[..., Any]) -> PickledFunction | FreshFuncti
     return FreshFunction(function) if pickled is None else pickled
 
 
-def pickle_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | tuple[Any, ...]:
+def pickle_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Payload:
     """The payload of a call whose function is sent apart.
 
-    A pickle, or the arguments themselves where these are plain values: they cannot change, and are pickled with the
-    whole group.
+    A pickle, in frames if it is large; or the arguments themselves where these are plain values: they cannot change,
+    and are pickled with the whole group.
 
     Raises
     ------
@@ -411,12 +418,12 @@ def pickle_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | t
     """
     if not kwargs and all(map(_is_plain, args)):
         return args
-    return dumps((args, kwargs))
+    return _dump_frames((args, kwargs))
 
 
 def pickle_call(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[PickledFunction | None, bytes | tuple[Any, ...]]:
+) -> tuple[PickledFunction | None, Payload]:
     """What a call is made of: its function, where that is sent apart, and its payload.
 
     Raises
@@ -425,4 +432,4 @@ def pickle_call(
         Whatever pickling raises: the future carries it, as with the standard library's process pool.
     """
     pickled = pickle_function(function)
-    return pickled, dumps((function, args, kwargs)) if pickled is None else pickle_arguments(args, kwargs)
+    return pickled, _dump_frames((function, args, kwargs)) if pickled is None else pickle_arguments(args, kwargs)

@@ -37,8 +37,8 @@ from .call_output import Output, receive_descriptors
 
 # Functions kept here; the client resends one that is no longer there.
 FUNCTIONS_KEPT = 512
-# Results up to this many bytes travel inside the report, larger ones in a frame of their own.
-INLINE = 64 * 1024
+# Results up to this many bytes travel inside the report, larger ones in frames of their own.
+INLINE = shipping.INLINE
 
 # Frames of ours are no part of a call's traceback.
 _OWN_FRAMES = "<" + __name__.rpartition(".")[0]
@@ -65,6 +65,14 @@ class RunningGroup:
         self.outcomes: list[tuple[Any, ...]] = []
         self.returned: list[int] = []
         self.large: list[bytes] = []
+
+    def placed(self, data: bytes | list[bytes]) -> bytes | range:
+        """What stands for a pickle in an outcome: itself, or the numbers of its frames."""
+        if type(data) is bytes and len(data) <= INLINE:
+            return data
+        first = len(self.large) + 1
+        self.large += data if type(data) is list else [data]
+        return range(first, len(self.large) + 1)
 
     def give_back(self) -> None:
         """Take from the group what has not begun. Any thread."""
@@ -271,24 +279,23 @@ class Runner:
                 self._in_call = True
                 value = self._call(group, key, payload)
                 self._in_call = False
-                status, data = (PLAIN, value) if shipping.is_plain(value) else (OK, shipping.dumps(value))
+                status, data = (PLAIN, value) if shipping.is_plain(value) else (OK, shipping.dump_frames(value))
         except BaseException as error:
             self._in_call = False
             status, data = ERROR, pickle.dumps(self._pack(error, name))
-        if status is not PLAIN and len(data) > INLINE:
-            group.large.append(data)
-            data = len(group.large)
+        if status is not PLAIN:
+            data = group.placed(data)
         return serial, status, data, started, max(started, time.time()), self.output.take()
 
     def _call(self, group: RunningGroup, key: bytes | None, payload: Any) -> Any:
-        """The value of a call; its payload is its plain arguments, a pickle, or the number of a frame."""
+        """The value of a call; its payload is its plain arguments, a pickle, or the numbers of a pickle's frames."""
         if type(payload) is tuple:
             return self._function((group.header["space"], key))(*payload)
-        data = group.frames[payload] if isinstance(payload, int) else payload
+        data = [group.frames[number] for number in payload] if type(payload) is range else payload
         if key is None:
-            function, args, kwargs = pickle.loads(data)
+            function, args, kwargs = shipping.loads(data)
         else:
-            args, kwargs = pickle.loads(data)
+            args, kwargs = shipping.loads(data)
             function = self._function((group.header["space"], key))
         return function(*args, **kwargs)
 

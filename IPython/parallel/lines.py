@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import task_states
 
 if TYPE_CHECKING:
-    from .call_pickling import PickledFunction
+    from .call_pickling import Payload, PickledFunction
     from .groups import Engine
 
 
@@ -24,7 +24,7 @@ class Task:
         self,
         future: Any,
         function: PickledFunction | None,
-        payload: bytes | tuple[Any, ...],
+        payload: Payload,
         name: str,
         label: str | None = None,
     ) -> None:

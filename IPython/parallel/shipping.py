@@ -15,12 +15,13 @@ from __future__ import annotations
 import functools
 import importlib
 import io
+import itertools
 import pickle
 import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import cloudpickle
@@ -32,6 +33,8 @@ PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _NUMBERS = PLAIN - {str, bytes}
 # Longer texts are pickled by themselves, so that they can travel without being copied.
 _SHORT = 1024
+# Up to this many bytes travel in one piece inside a message's header, more in frames of their own.
+INLINE = 64 * 1024
 
 # Functions and classes that came from a caller, with the (module, qualified name) under which it can find them.
 _homes: weakref.WeakKeyDictionary[Any, tuple[str, str]] = weakref.WeakKeyDictionary()
@@ -281,10 +284,63 @@ class Pickler(cloudpickle.Pickler):
         return reduced
 
 
+class Chunks(list):  # type: ignore[type-arg]
+    """What a pickler writes, piece by piece: a large text is here as it is, not copied into one piece with the rest."""
+
+    def write(self, piece: Any) -> None:
+        # A buffer that may change later, as an array's, is copied: values are taken as they are now.
+        self.append(piece if type(piece) is bytes else bytes(piece))
+
+    def joined(self) -> bytes:
+        return b"".join(self)
+
+    def frames(self) -> bytes | list[bytes]:
+        """The pickle in one piece, or, if it is large, in frames that can be sent as they are."""
+        if sum(map(len, self)) <= INLINE:
+            return self.joined()
+        frames: list[bytes] = []
+        for large, pieces in itertools.groupby(self, lambda piece: len(piece) > INLINE):
+            frames += pieces if large else [b"".join(pieces)]
+        return frames
+
+
+class _Frames(io.RawIOBase):
+    """A pickle in frames, to be read."""
+
+    def __init__(self, frames: Sequence[Any]) -> None:
+        self._left = [memoryview(frame) for frame in reversed(frames)]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while self._left and not len(self._left[-1]):
+            self._left.pop()
+        if not self._left:
+            return 0
+        frame = self._left[-1]
+        size = min(len(frame), len(buffer))
+        buffer[:size] = frame[:size]
+        self._left[-1] = frame[size:]
+        return size
+
+
+def loads(data: Any) -> Any:
+    """Unpickle what came in one piece, or in a list of frames."""
+    return pickle.load(io.BufferedReader(_Frames(data))) if type(data) is list else pickle.loads(data)
+
+
 def dumps(value: Any) -> bytes:
-    """Pickle an engine's answer."""
-    if type(value) in PLAIN:
-        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    file = io.BytesIO()
-    Pickler(file).dump(value)
-    return file.getvalue()
+    """Pickle an engine's answer in one piece."""
+    return _chunks(value).joined()
+
+
+def dump_frames(value: Any) -> bytes | list[bytes]:
+    """Pickle an engine's answer: in one piece, or in frames."""
+    return _chunks(value).frames()
+
+
+def _chunks(value: Any) -> Chunks:
+    chunks = Chunks()
+    Pickler(chunks).dump(value)
+    return chunks

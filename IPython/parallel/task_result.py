@@ -4,7 +4,6 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import pickle
 import time
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -18,7 +17,10 @@ from ipyparallel.error import TaskAborted
 from . import task_states
 from .buffered_result import BufferedResult
 from .dispatcher import PLAIN
+from .engine_bundle import load
 from .lazy_future import LazyFuture
+
+_loads = load().shipping.loads
 
 if TYPE_CHECKING:
     from .dispatcher import Outcome, Task
@@ -71,7 +73,7 @@ class TaskResult(LazyFuture, BufferedResult):
             return
         self._outcome = outcome._replace(data=None)
         try:
-            value = pickle.loads(outcome.data)
+            value = _loads(outcome.data)
         except BaseException as error:
             error.add_note(f"while unpickling the result of {self._fname}(), here at the client")
             self._finish(error, failed=True)

@@ -27,9 +27,6 @@ from .group_channel import GroupChannel
 from .groups import Group
 from .wire import PLAIN, HadBegun, EngineLeft, Lost, Outcome, Report
 
-# Payloads up to this many bytes travel inside the header, larger ones in a frame of their own, uncopied.
-INLINE = 64 * 1024
-
 _revoke = load().journal.revoke
 _removing = threading.Lock()
 _Hear = Callable[["Report | Lost"], None]
@@ -228,9 +225,10 @@ def frames_of(group: Group) -> list[Any]:
     calls = []
     for task in group.calls:
         payload: Any = task.payload
-        if type(payload) is bytes and len(payload) > INLINE:
-            frames.append(memoryview(payload))
-            payload = len(frames)
+        if type(payload) is list:
+            first = len(frames) + 1
+            frames += payload
+            payload = range(first, len(frames) + 1)
         key = task.function.key if task.function is not None else None
         calls.append((task.serial, key, payload, task.name))
     return [pickle.dumps(header_of(group, calls), pickle.HIGHEST_PROTOCOL), *frames]
@@ -240,7 +238,7 @@ def header_of(group: Group, calls: list[tuple[Any, ...]]) -> dict[str, Any]:
     """What `engine_runner.Runner.run_group` reads: builtin types only.
 
     A call is (serial, key of its function or None, payload, name); the payload is the arguments, if they are plain
-    values, or a pickle, or the number of the frame that holds the pickle.
+    values, or a pickle, or the numbers of the frames that hold the pickle.
     """
     return {
         "client": group.client,
@@ -259,10 +257,16 @@ def read_report(frames: Sequence[Any], *, final: bool) -> Report:
     head = pickle.loads(frames[0])
     outcomes = [Outcome._make(fields) for fields in head["outcomes"]]
     if len(frames) > 1:
-        outcomes = [o if o.status == PLAIN or type(o.data) is bytes else o._replace(data=frames[o.data]) for o in outcomes]
+        outcomes = [_with_frames(outcome, frames) for outcome in outcomes]
     report = Report(head["epoch"], outcomes, head["returned"], final)
     _check(report)
     return report
+
+
+def _with_frames(outcome: Outcome, frames: Sequence[Any]) -> Outcome:
+    if outcome.status == PLAIN or type(outcome.data) is not range:
+        return outcome
+    return outcome._replace(data=[frames[number] for number in outcome.data])
 
 
 def _check(report: Report) -> None:
@@ -273,5 +277,7 @@ def _check(report: Report) -> None:
     for outcome in report.outcomes:
         if type(outcome.status) is not str or type(outcome.started) is not float or type(outcome.completed) is not float:
             raise ValueError("an engine's report is malformed: an outcome has no status, or no times")
+        if outcome.status != PLAIN and type(outcome.data) not in (bytes, list):
+            raise ValueError("an engine's report is malformed: an outcome is no pickle")
         if outcome.output is not None and len(outcome.output) != len(("stdout", "stderr", "displayed")):
             raise ValueError("an engine's report is malformed: the output of a call has other parts")

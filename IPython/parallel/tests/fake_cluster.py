@@ -610,7 +610,7 @@ class ProcessEngine:
         self._told = True
         self._send((load, frames_of(group)))
         (outcome,) = read_report(self._receive(), final=True).outcomes
-        value = outcome.data if outcome.status == PLAIN else pickle.loads(outcome.data)
+        value = outcome.data if outcome.status == PLAIN else _bundle.shipping.loads(outcome.data)
         if not outcome.succeeded:
             raise RemoteFailure(value["error"]["exceptions"][0]["message"])
         return value
