@@ -631,6 +631,19 @@ class TestLostEngines:
         assert [call.settled for call in calls] == [1] * 3
         assert b.dispatcher.wait(b.line, 0)
 
+    def test_a_call_that_takes_the_last_engine_along_is_not_tried_again(self, bench) -> None:
+        b = bench(1, Steady(calls=3))
+        call = Call(b.dispatcher, die, (0,))
+        call.task.retries = 5
+        b.dispatcher.submit(b.line, [[call.task]])
+        (engine,) = b.engines
+        engine.wait_for_message()
+        with pytest.raises(Killed):
+            engine.next().run()
+        b.cluster.lose(engine)
+        b.cluster.flush()
+        assert type(call.exception(PATIENCE)) is EngineDied
+
     def test_what_had_begun_runs_again_if_that_was_asked_for(self, bench) -> None:
         b = bench(1, Steady(calls=3))
         calls = [Call(b.dispatcher, die, (n,)) for n in range(2)] + [Call(b.dispatcher, note, ("last",))]
@@ -646,12 +659,11 @@ class TestLostEngines:
             sent.append(message.names)
             with pytest.raises(Killed):
                 message.run()
+            b.cluster.add()  # before: a call that takes the last engine along is not tried again
             b.cluster.lose(engine)
             b.cluster.flush()
-            b.cluster.add()
-            b.cluster.flush()
         b.settle_all()
-        assert sent == [["0"], ["0", "1"], ["1"]]  # alone only as long as it may run again
+        assert sent == [["0"], ["1"], ["0"]]
         assert [type(call.exception(0)) for call in calls] == [EngineDied, EngineDied, type(None)]
         assert b.cluster.ran == ["last"]
         assert [call.settled for call in calls] == [1] * 3

@@ -92,25 +92,25 @@ def test_a_forged_report_is_refused_and_harms_no_future(
         session._add_digest(signature)
     forged = [signature, *said, pickle.dumps({"outcomes": Loaded(tracer.path)})]
     with caplog.at_level(logging.ERROR):
-        receive_on(client, [b"<IDS|MSG>", *forged])
+        receive(client, [b"<IDS|MSG>", *forged])
     assert [record.message for record in caplog.records if "refused a report" in record.message] == ["refused a report"]
     gate.open()
     assert future.result(PATIENCE) == 5
     assert tracer.lines() == []
 
 
-def receive_on(client: ipyparallel.Client, frames: list[bytes]) -> None:
+def receive(client: ipyparallel.Client, frames: list[bytes]) -> None:
     """Let the client receive a message on its direct queue, and return when it has dealt with it."""
     dealt: Future[None] = Future()
 
-    def receive() -> None:
+    def receive_it() -> None:
         try:
-            client._mux_stream._recv_callback([zmq.Frame(frame) for frame in frames])
+            room_of(client)._transport._channel._connection._receive([zmq.Frame(frame) for frame in frames])
             dealt.set_result(None)
         except BaseException as error:
             dealt.set_exception(error)
 
-    client._io_loop.add_callback(receive)
+    client._io_loop.add_callback(receive_it)
     dealt.result(PATIENCE)
 
 
