@@ -220,7 +220,10 @@ def test_a_connection_file_of_any_values_is_refused_in_one_line(values: dict[str
 # -- the command line
 
 OPTIONS = ["-n", "--profile", "--cluster-id", "--connection-file", "--timeout", "--pools", "--report", "--quiet", "-x", "--"]
-words = st.sampled_from([*OPTIONS, "-m", "-c", "0", "-1", "nothing.here", "=", ""]) | st.text(max_size=6)
+words = st.sampled_from([*OPTIONS, "-m", "-c", "0", "-1", "nothing.here", "=", ""]) | st.text(
+    # What an operating system can hand to a program.
+    st.characters(exclude_characters="\0", codec="utf-8"), max_size=6
+)
 
 
 @MANY
