@@ -38,7 +38,7 @@ from .batch_policy import BatchPolicy
 from .errors import ClusterGone, ExecutorShutdown
 from .groups import Engine, Group
 from .lines import Line, Task
-from .wire import MISSING, PLAIN, EngineLeft, Lost, Outcome, Report, Carrier
+from .wire import MISSING, PLAIN, Carrier, EngineLeft, Lost, Outcome, Report
 
 _logger = logging.getLogger(__name__)
 

@@ -13,11 +13,23 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic import (
+    Magics,
+    cell_magic,
+    line_magic,
+    magics_class,
+    no_var_expand,
+)
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from .cell_function import function_of_cell
-from .cluster_choice import ChosenCluster, ClusterUnavailable, connect, connection_file_of, start_local
+from .cluster_choice import (
+    ChosenCluster,
+    ClusterUnavailable,
+    connect,
+    connection_file_of,
+    start_local,
+)
 
 __all__ = ["ClusterMagics", "load_ipython_extension", "unload_ipython_extension"]
 

@@ -38,6 +38,7 @@ from . import (
     notebook_reprs,
     originals,
     pool_mixin,
+    view_map,
 )
 from .map_iteration import MapIteration
 from .originals import original_of
@@ -97,9 +98,9 @@ PATCHES: tuple[Patch, ...] = (
     _row(View, "size", property(pool_mixin.size), "as pools have it: dynesty divides work by it"),
     _row(View, "starmap", pool_mixin.starmap, "as pools have it: pymoo maps with it"),
     _wrapping(View, "shutdown", executor_mixin.wrap_shutdown, "PEP 3148's meaning beside ipyparallel's"),
-    _row(LoadBalancedView, "map", executor_mixin.map_balanced, "timeout, chunksize, buffersize; grouped calls"),
-    _wrapping(DirectView, "map", executor_mixin.wrap_direct_map, "timeout, buffersize, zip; errors in place"),
-    _wrapping(BroadcastView, "map", executor_mixin.wrap_direct_map, "timeout, buffersize, zip; errors in place"),
+    _row(LoadBalancedView, "map", view_map.balanced_map, "timeout, chunksize, buffersize; grouped calls"),
+    _wrapping(DirectView, "map", view_map.wrap_direct_map, "timeout, buffersize, zip; errors in place"),
+    _wrapping(BroadcastView, "map", view_map.wrap_direct_map, "timeout, buffersize, zip; errors in place"),
     _wrapping(DirectView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
     _wrapping(BroadcastView, "_really_apply", carried_errors.wrap_really_apply, "errors keep their type"),
     _wrapping(

@@ -6,7 +6,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future, wait
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    Future,
+    wait,
+)
 from concurrent.futures._base import DoneAndNotDoneFutures
 from contextlib import suppress
 from queue import Empty, SimpleQueue

@@ -20,7 +20,15 @@ from .timeline_style import (
     quoted,
 )
 from .timeline_totals import Totals
-from .timeline_wording import NOTHING_KNOWN, describe, duration, headline, outcomes, percent, plural
+from .timeline_wording import (
+    NOTHING_KNOWN,
+    describe,
+    duration,
+    headline,
+    outcomes,
+    percent,
+    plural,
+)
 
 # Widths in pixels: of a notebook or a window on a desk, and of a telephone.
 WIDE = 1100

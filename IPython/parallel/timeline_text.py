@@ -11,7 +11,14 @@ from .timeline_calls import FAILED, RUNNING
 from .timeline_layout import Cell, Lane, Layout
 from .timeline_log import CallLog
 from .timeline_totals import Totals
-from .timeline_wording import NOTHING_KNOWN, duration, headline, outcomes, percent, plural
+from .timeline_wording import (
+    NOTHING_KNOWN,
+    duration,
+    headline,
+    outcomes,
+    percent,
+    plural,
+)
 
 COLUMNS = 60
 _LEVELS = " ▁▂▃▄▅▆▇█"

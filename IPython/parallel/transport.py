@@ -25,7 +25,7 @@ from .engine_bundle import EngineFunction, load
 from .errors import EngineDied
 from .group_channel import GroupChannel
 from .groups import Group
-from .wire import PLAIN, HadBegun, EngineLeft, Lost, Outcome, Report
+from .wire import PLAIN, EngineLeft, HadBegun, Lost, Outcome, Report
 
 _revoke = load().journal.revoke
 _removing = threading.Lock()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from IPython.parallel import task_states
+from IPython.parallel.lazy_future import LazyFuture
 from IPython.parallel.task_states import (
     CANCELLED,
     CANCELLED_AND_NOTIFIED,
@@ -22,7 +23,6 @@ from IPython.parallel.task_states import (
     begin,
     cancel,
 )
-from IPython.parallel.lazy_future import LazyFuture
 from IPython.parallel.tests.contracts.harness import PATIENCE
 
 

@@ -25,7 +25,14 @@ from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import Gate
 from IPython.parallel.tests.source_tree import find_source_tree
 from IPython.parallel.tests.test_docs import examples
-from IPython.parallel.timeline_calls import CANCELLED, FAILED, FINISHED, RUNNING, WAITING, calls_of
+from IPython.parallel.timeline_calls import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    RUNNING,
+    WAITING,
+    calls_of,
+)
 
 
 def refuse(reason: str) -> None:

@@ -20,7 +20,12 @@ from IPython.parallel.timeline_calls import (
     in_one_line,
 )
 from IPython.parallel.timeline_layout import MAX_LANES, lay_out, ticks
-from IPython.parallel.timeline_log import ERRORS_KEPT, FUNCTIONS_KEPT, OTHER_FUNCTIONS, CallLog
+from IPython.parallel.timeline_log import (
+    ERRORS_KEPT,
+    FUNCTIONS_KEPT,
+    OTHER_FUNCTIONS,
+    CallLog,
+)
 from IPython.parallel.timeline_totals import Totals, totals_of
 from IPython.parallel.timeline_wording import describe, duration
 

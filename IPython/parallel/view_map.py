@@ -1,0 +1,243 @@
+"""`map` of ipyparallel's views, as PEP 3148 has it and as ipyparallel has it: what the patch puts on them."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from decorator import decorator
+from ipyparallel import LoadBalancedView
+from ipyparallel.client.remotefunction import getname
+from ipyparallel.client.view import View
+
+from . import call_pickling, lazy_map
+from .carried_errors import mapped_calls
+from .engine_room import room_of
+from .errors import ExecutorShutdown
+from .lines import Line
+from .map_result import MapResult
+from .originals import original_of
+from .task_result import TaskResult
+from .view_state import line_for, state_of
+
+# Calls of a map go out in portions, so that the first run while the last are pickled.
+_PORTION = 256
+_PORTION_SECONDS = 0.005
+
+
+@decorator
+def _refused_after_shutdown(method: Callable[..., Any], self: View, *args: Any, **kwargs: Any) -> Any:
+    if state_of(self).closed:
+        raise ExecutorShutdown()
+    return method(self, *args, **kwargs)
+
+
+@_refused_after_shutdown
+def balanced_map(
+    self: LoadBalancedView,
+    f: Callable[..., Any],
+    *sequences: Iterable[Any],
+    timeout: float | None = None,
+    chunksize: int | None = None,
+    buffersize: int | None = None,
+    block: bool | None = None,
+    ordered: bool = True,
+    return_exceptions: bool = False,
+    label: str | None = None,
+) -> Any:
+    """Run ``f(*items)`` for the items of `sequences`, taken together, on whatever engines are free.
+
+    Parameters
+    ----------
+    f : callable
+    *sequences : iterables
+        Read at once, in this thread, until the shortest ends.
+    timeout : float, optional
+        Seconds from now after which iterating raises `TimeoutError`; what has not started is cancelled then.
+    chunksize : int, optional
+        Calls that travel together. By default small calls are grouped by how long they take.
+    buffersize : int, optional
+        Read the input lazily: at most that many calls are outstanding. The result is then an iterator only.
+    block : bool, optional
+        Wait, and return a list. Default: the view's flag; False if `timeout` or `buffersize` is given.
+    ordered : bool
+        Whether iteration keeps the order of the arguments.
+    return_exceptions : bool
+        Whether errors are among the results instead of being raised.
+    label : str, optional
+        A name of the user's for the calls.
+
+    Returns
+    -------
+    AsyncMapResult, list or iterator
+        An AsyncMapResult is an iterator too, which raises an error of `f` at its position, in its own type.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a `chunksize` or `buffersize` below 1 or not an int.
+    RuntimeError
+        After `shutdown`.
+
+    Notes
+    -----
+    Any thread. Source: PEP 3148 (`timeout`, `chunksize`, `buffersize`) and ipyparallel (the other keywords).
+    """
+    _check_sizes(chunksize, buffersize)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if buffersize is not None:
+        return lazy_map.results(self.submit, f, zip(*sequences), buffersize, deadline)
+    if block is None:
+        block = self.block and timeout is None
+    if (line := line_for(self)) is None:
+        keywords = {"ordered": ordered, "return_exceptions": return_exceptions, "label": label}
+        original = original_of(LoadBalancedView, "map")
+        return _map_alone(self, original, f, sequences, deadline, block, dict(keywords, chunksize=chunksize or 1))
+    result = MapResult(
+        room_of(self.client), getname(f), ordered=ordered, return_exceptions=return_exceptions, deadline=deadline
+    )
+    _submit_all(self, line, f, zip(*sequences), result, label, chunksize or 1)
+    return result.get() if block else result
+
+
+def _submit_all(
+    view: View, line: Line, f: Callable[..., Any], calls: Iterator[Any], result: MapResult, label: Any, unit: int
+) -> None:
+    """Submit the calls of a map in portions; if the input raises, what has not started is cancelled."""
+    room = room_of(view.client)
+    label = view.label if label is None else label
+    retries = state_of(view).retries
+    tasks: list[TaskResult] = []
+    try:
+        function = _function_of(f)
+        for portion in _portions(calls, unit):
+            if isinstance(function, Exception):
+                tasks += room.fail_all(len(portion), function, result)
+            else:
+                tasks += room.submit_all(view, line, function, portion, result, label=label, unit=unit, retries=retries)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
+    result.stand_for(tasks)
+
+
+def _function_of(f: Callable[..., Any]) -> Any:
+    """What is sent of a function that is mapped, or the reason why it cannot be: an error of every call."""
+    try:
+        return call_pickling.pickle_mapped(f)
+    except Exception as error:
+        return error
+
+
+def _portions(calls: Iterator[Any], unit: int) -> Iterator[list[Any]]:
+    """Lists of calls, of whole units: large ones of a quick input, single units of a slow one."""
+    portion: list[Any] = []
+    begun = time.monotonic()
+    while chunk := list(islice(calls, unit)):
+        portion += chunk
+        if len(portion) >= _PORTION or time.monotonic() - begun > _PORTION_SECONDS:
+            yield portion
+            portion, begun = [], time.monotonic()
+    if portion:
+        yield portion
+
+
+def _check_sizes(chunksize: int | None, buffersize: int | None) -> None:
+    if chunksize is not None and chunksize < 1:
+        raise ValueError("chunksize must be >= 1.")
+    if buffersize is not None and not isinstance(buffersize, int):
+        raise TypeError("buffersize must be an integer or None")
+    if buffersize is not None and buffersize < 1:
+        raise ValueError("buffersize must be None or > 0")
+
+
+def wrap_direct_map(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`map` of a view of given engines: one message per engine, as ipyparallel has it."""
+
+    @_refused_after_shutdown
+    def map_direct(
+        self: View,
+        f: Callable[..., Any],
+        *sequences: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        block: bool | None = None,
+        **legacy: Any,
+    ) -> Any:
+        """Run ``f(*items)`` for the items of `sequences`, taken together, in equal parts on this view's engines.
+
+        Parameters
+        ----------
+        f : callable
+        *sequences : iterables
+            Read at once, in this thread, until the shortest ends.
+        timeout : float, optional
+            Seconds from now after which iterating raises `TimeoutError`.
+        chunksize : int, optional
+            Checked, and otherwise without effect: each engine gets one part.
+        buffersize : int, optional
+            Read the input lazily: at most that many calls are outstanding. The result is then an iterator only.
+        block : bool, optional
+            Wait, and return a list. Default: the view's flag; False if `timeout` or `buffersize` is given.
+        **legacy
+            ``track``, ``return_exceptions``, ``label``: see ipyparallel's `DirectView.map`.
+
+        Returns
+        -------
+        AsyncMapResult, list or iterator
+            An AsyncMapResult is an iterator too, which raises an error of `f` at its position, in its own type.
+
+        Notes
+        -----
+        Any thread. Source: PEP 3148 and ipyparallel.
+        """
+        _check_sizes(chunksize, buffersize)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if buffersize is not None:
+            return lazy_map.results(self.submit, f, zip(*sequences), buffersize, deadline)
+        if block is None:
+            block = self.block and timeout is None
+        if not legacy.get("track") and (line := line_for(self)) is not None:
+            return_exceptions = legacy.get("return_exceptions", False)
+            result = MapResult(
+                room_of(self.client), getname(f), ordered=True, return_exceptions=return_exceptions, deadline=deadline
+            )
+            _submit_all(self, line, f, zip(*sequences), result, legacy.get("label"), 1)
+            return result.get() if block else result
+        return _map_alone(self, original, f, sequences, deadline, block, legacy)
+
+    return map_direct
+
+
+def _map_alone(
+    view: View,
+    original: Callable[..., Any],
+    f: Callable[..., Any],
+    sequences: tuple[Iterable[Any], ...],
+    deadline: float | None,
+    block: bool,
+    keywords: dict[str, Any],
+) -> Any:
+    """A map whose parts are messages of their own, made by ipyparallel of a function of one pickled tuple."""
+    calls = [call_pickling.dumps(args) for args in zip(*sequences)]
+    if not calls:
+        return _nothing(view, f, deadline, block)
+    result = original(view, mapped_calls(f), calls, block=False, **keywords)
+    result._deadline = deadline
+    state_of(view).note([result])
+    return result.get() if block else result
+
+
+def _nothing(view: View, f: Callable[..., Any], deadline: float | None, block: bool) -> Any:
+    """The result of a map of nothing."""
+    result = MapResult(
+        room_of(view.client), getname(f), ordered=True, return_exceptions=False, deadline=deadline
+    )
+    result.stand_for(())
+    return [] if block else result
