@@ -291,6 +291,10 @@ class LocalCluster:
             _each(psutil.Process.terminate, family)
             family = _still_alive(family, timeout=grace)
         _each(psutil.Process.kill, family)
+        for leader in leaders:
+            # What a controller that died left behind is nobody's child any more, but of its process group.
+            with suppress(OSError):
+                os.killpg(leader, signal.SIGKILL)
         _still_alive(family, timeout=STOP_GRACE)
 
     def _tell_guard(self, group: int) -> None:

@@ -16,6 +16,7 @@ from concurrent.futures import wait as futures_wait
 from pathlib import Path
 
 import ipyparallel
+import psutil
 import pytest
 
 from IPython.parallel.errors import ClusterGone
@@ -119,6 +120,14 @@ os.kill(%d, signal.SIGKILL)
     controller = broken._cluster.controller.pid
     assert run(program % controller, broken.connection_file, tracer) == ""
     assert tracer.lines() == []
+
+
+def test_a_cluster_whose_controller_died_leaves_no_process(broken: LocalCluster) -> None:
+    controller = psutil.Process(broken._cluster.controller.pid)
+    family = [controller, *controller.children(recursive=True)]
+    controller.kill()
+    broken.stop()
+    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
 
 
 def test_a_forked_child_is_refused_and_ends_cleanly(
