@@ -92,4 +92,8 @@ class BufferedResult(CallbackQueue, AsyncResult):
         """
         if self._ready:
             raise RuntimeError("Can't abort, I am already done!")
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Cancel what has not left; what has does not wait again, should an engine give it back unrun."""
         self.cancel()

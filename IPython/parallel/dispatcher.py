@@ -305,7 +305,7 @@ class Dispatcher:
         by_line: dict[Line, list[Sequence[Task]]] = {}
         for task in tasks:
             task_states.give_back(task.future)
-            if task.line.cancels:
+            if task.line.cancels or task.unwanted:
                 self._inbox.put((None, task.future.cancel))
                 continue
             by_line.setdefault(task.line, []).append((task,))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Task:
     """One call on its way."""
 
-    __slots__ = ("function", "future", "label", "line", "name", "payload", "serial", "withdrawn", "counted", "retries")
+    __slots__ = ("function", "future", "label", "line", "name", "payload", "serial", "withdrawn", "counted", "retries", "unwanted")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Task:
         self.name = name
         self.line: Any = None  # a Line, from `Dispatcher.submit` on
         self.withdrawn = False
+        self.unwanted = False  # nobody waits for it any more, should an engine give it back
         self.retries = 0  # how often it may run again if lost with its engine
         self.counted = False  # among those outstanding in its line
 

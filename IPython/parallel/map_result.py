@@ -98,6 +98,10 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
         """
         return all([task.cancel() for task in self._tasks]) and bool(self._tasks)
 
+    def give_up(self) -> None:
+        for task in self._tasks:
+            task.give_up()
+
     def cancelled(self) -> bool:
         """Whether all calls were cancelled."""
         return bool(self._tasks) and all(task.cancelled() for task in self._tasks)
@@ -157,7 +161,7 @@ def _results(
     finally:
         if not over:
             for task in tasks:
-                task.cancel()
+                task.give_up()
 
 
 def _in_turn(tasks: Sequence[TaskResult], ordered: bool, deadline: float | None) -> Iterator[TaskResult]:

@@ -128,6 +128,12 @@ class TaskResult(LazyFuture, BufferedResult):
             self._room.dispatcher.withdraw(task)
         return cancelled is not False
 
+    def give_up(self) -> None:
+        """Cancel the call; if it has left already, let it not wait again, should its engine give it back unrun."""
+        task = self._task
+        if not self.cancel() and task is not None:
+            task.unwanted = True
+
     # -- what AsyncResult keeps in attributes
 
     @property

@@ -121,7 +121,7 @@ def _submit_all(
                 tasks += room.submit_all(view, line, function, portion, result, label=label, unit=unit, retries=retries)
     except BaseException:
         for task in tasks:
-            task.cancel()
+            task.give_up()
         raise
     result.stand_for(tasks)
 

@@ -112,5 +112,9 @@ def limit_memory(extra: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (own + extra, resource.RLIM_INFINITY))
 
 
+def make_bytearray(size: int) -> bytearray:
+    return bytearray(size)
+
+
 def make_bytes(size: int) -> bytes:
     return b"x" * size

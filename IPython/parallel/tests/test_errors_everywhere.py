@@ -10,6 +10,7 @@ import os
 import pickle
 import resource
 import signal
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,9 +59,30 @@ WAYS: dict[str, Callable[[Client, Call], list[BaseException | None]]] = {
     "map, several engines": lambda c, f: c[:].map(_call, [f, f, f]).get(PATIENCE, return_exceptions=True),
     "map, broadcast": lambda c, f: c.broadcast_view().map(_call, [f, f]).get(PATIENCE, return_exceptions=True),
     "split": lambda c, f: [part.exception(PATIENCE) for part in c[:].submit(f).split()],
-    "found again": lambda c, f: [c.get_result(c[c.ids[0]].apply_async(f).msg_ids[0]).exception(PATIENCE)],
+    "found again": lambda c, f: [_found_again(c, f).exception(PATIENCE)],
     "found by another client": lambda c, f: _asked_of_the_hub(c, c[c.ids[0]].apply_async(f)),
 }
+
+
+def _found_again(client: Client, function: Call) -> AsyncResult:
+    # While it waits behind another call: stock loses track of one that ends in the very moment it is looked for.
+    view = client[client.ids[0]]
+    with tempfile.TemporaryDirectory() as directory:
+        gate = os.path.join(directory, "gate")
+        view.apply_async(_wait_for_file, gate)
+        found = client.get_result(view.apply_async(function).msg_ids[0])
+        open(gate, "x").close()
+        found.wait(PATIENCE)
+    return found
+
+
+def _wait_for_file(path: str) -> None:
+    import os
+    import time
+
+    end = time.monotonic() + 20
+    while not os.path.exists(path) and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 def _parts(result: AsyncResult) -> list[BaseException]:

@@ -161,8 +161,9 @@ def test_a_result_too_large_for_the_engines_memory(start: Callable[[int], Own]) 
     client = start(1).client
     view = client.load_balanced_view()
     view.submit(faults.limit_memory, 400 << 20).result(PATIENCE)
-    for size in (1 << 40, 300 << 20):
-        error = view.submit(faults.make_bytes, size).exception(PATIENCE)
+    # One that cannot be made, and one that cannot be pickled, which takes a copy.
+    for make, size in ((faults.make_bytes, 1 << 40), (faults.make_bytearray, 300 << 20)):
+        error = view.submit(make, size).exception(PATIENCE)
         assert isinstance(error, MemoryError)
     assert view.submit(calls.add, 1, 2).result(PATIENCE) == 3
     assert client.ids == [0]

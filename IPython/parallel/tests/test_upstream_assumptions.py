@@ -208,7 +208,7 @@ class TestClient:
         assert "self.session = Session(" in inspect.getsource(Client)
 
     def test_the_hook_gets_the_future_before_the_message_is_sent(self) -> None:
-        source = inspect.getsource(Client._send)
+        source = inspect.getsource(stock(Client, "_send"))
         assert source.index("message_future_hook(futures[0])") < source.index("add_callback(_really_send)")
 
     def test_engines_and_their_callbacks(self) -> None:
