@@ -31,6 +31,7 @@ from ipyparallel.client.futures import MessageFuture
 from IPython.parallel import callbacks
 from IPython.parallel.engine_room import room_of
 from IPython.parallel.executor_mixin import configure_pool
+from IPython.parallel.lines import Task
 from IPython.parallel.local_cluster import LocalCluster
 from IPython.parallel.task_result import TaskResult
 from IPython.parallel.tests import leaks
@@ -257,7 +258,9 @@ class TestTaskResult(FutureOfACall, future_tests.FutureTests):
     }
 
     def new_future(self) -> Future[Any]:
-        return _TaskResult(room_of(self.client), "call")
+        result = _TaskResult(room_of(self.client), "call")
+        result._task = Task(result, None, b"", "call")  # a call that waits
+        return result
 
 
 class TestMessageResult(FutureOfACall, future_tests.FutureTests):
