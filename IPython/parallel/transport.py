@@ -203,7 +203,7 @@ def call_on_engine(client: Client, engine: str, function: str, *args: Any) -> An
     prepickled: serialize.PrePickled = serialize.PrePickled.__new__(serialize.PrePickled)
     prepickled.buffers = [pickle.dumps(EngineFunction(function, bundled=True))]
     message = client.send_apply_request(
-        client._mux_stream, prepickled, list(args), metadata={"label": None}, ident=six.ensure_binary(engine)
+        client._mux_stream, prepickled, list(args), metadata={"label": ""}, ident=six.ensure_binary(engine)
     )
     _leave_out_of_history(client, message.msg_id)
     return message
