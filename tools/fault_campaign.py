@@ -26,11 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from IPython.parallel import local_cluster
+from IPython.parallel.connection.transport import call_on_engine
 from IPython.parallel.errors import EngineDied
+from IPython.parallel.running import local_cluster
 from IPython.parallel.tests import faults
 from IPython.parallel.tests.contracts import calls
-from IPython.parallel.transport import call_on_engine
 
 # Seconds after which a future that is not done counts as hung.
 HUNG = 40.0

@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Any
 
 from ipyparallel import AsyncResult, Client, Cluster, DirectView, LoadBalancedView
 
-from . import legacy_imports
-from .legacy_names import PUBLIC
+from .legacy import imports as legacy_imports
+from .legacy.names import PUBLIC
 from .patching import install, uninstall
 
 if TYPE_CHECKING:
-    from .executor_pools import ProcessPoolExecutor
-    from .multiprocessing_pool import Pool
-    from .progress import wait_interactive
-    from .timelines import timeline
+    from .notebook.progress import wait_interactive
+    from .pools.executor_pools import ProcessPoolExecutor
+    from .pools.multiprocessing_pool import Pool
+    from .timelines.timeline import timeline
 
 # What is loaded when it is first asked for (engines and short programs import this package too): name -> module.
 _LAZY = {
-    "Pool": "multiprocessing_pool",
-    "ProcessPoolExecutor": "executor_pools",
-    "load_ipython_extension": "magics",
-    "timeline": "timelines",
-    "unload_ipython_extension": "magics",
-    "wait_interactive": "progress",
+    "Pool": "pools.multiprocessing_pool",
+    "ProcessPoolExecutor": "pools.executor_pools",
+    "load_ipython_extension": "notebook.magics",
+    "timeline": "timelines.timeline",
+    "unload_ipython_extension": "notebook.magics",
+    "wait_interactive": "notebook.progress",
 }
 
 __all__ = [

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipyparallel import AsyncResult
 
-from . import task_states
-from .callbacks import CallbackQueue
+from .dispatch import task_states
+from .dispatch.callbacks import CallbackQueue
 
 if TYPE_CHECKING:
     from .engine_room import EngineRoom

@@ -19,19 +19,19 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .cluster_choice import (
+from .pools.backing import Backing
+from .pools.stdlib_pools import DEFAULT_KINDS, KINDS, standing_in
+from .running.cluster_choice import (
     ChosenCluster,
     ClusterUnavailable,
     connect,
     connection_file_of,
     start_local,
 )
-from .engine_mirror import EngineMirror
-from .pool_backing import Backing
-from .report_file import ReportFile, ReportRefused
-from .run_report import Screen, Tally
-from .script_runner import Command, Module, Program, ProgramNotFound, Script
-from .stdlib_pools import DEFAULT_KINDS, KINDS, standing_in
+from .running.engine_mirror import EngineMirror
+from .running.report_file import ReportFile, ReportRefused
+from .running.run_report import Screen, Tally
+from .running.script_runner import Command, Module, Program, ProgramNotFound, Script
 
 __all__ = ["main"]
 

@@ -22,6 +22,8 @@ from typing import Any
 
 import cloudpickle
 
+from . import on_engines
+
 # In the order in which they can be loaded.
 MODULES = (
     "namespaces",
@@ -78,7 +80,7 @@ _LOADED = "getattr(__import__('sys').modules[name].engine_runner, function)"
 
 @functools.cache
 def _sources() -> bytes:
-    package = resources.files(__package__)
+    package = resources.files(on_engines)
     texts = ((name, (package / f"{name}.py").read_text(encoding="utf-8")) for name in MODULES)
     return "\0".join(f"{name}\1{text}" for name, text in texts).encode()
 

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from ipyparallel import Client
 
-from . import call_pickling, process_exit
-from .connection_watch import ConnectionWatch
-from .dispatcher import Dispatcher, Line, Task
+from . import call_pickling
+from .connection.connection_watch import ConnectionWatch
+from .connection.hub_watch import HubWatch
+from .connection.stock_messages import StockMessages
+from .connection.transport import Transport
+from .dispatch import process_exit
+from .dispatch.dispatcher import Dispatcher, Line, Task
 from .errors import ClusterGone, InitializerFailed
-from .hub_watch import HubWatch
 from .known_results import KnownResults
 from .rebuilt_errors import rebuild_exception
-from .stock_messages import StockMessages
 from .task_result import TaskResult
-from .transport import Transport
 
 if TYPE_CHECKING:
     from .call_pickling import FreshFunction, PickledFunction

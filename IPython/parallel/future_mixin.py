@@ -17,7 +17,7 @@ from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult
 from ipyparallel.client.map import Map
 from ipyparallel.error import KernelError
 
-from . import callbacks, task_states
+from .dispatch import callbacks, task_states
 from .engine_room import EngineRoom, room_of
 
 

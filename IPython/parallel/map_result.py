@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ipyparallel import AsyncMapResult, AsyncResult
 from ipyparallel.client.futures import MessageFuture
 
-from . import task_states
 from .buffered_result import BufferedResult
+from .dispatch import task_states
 from .map_iteration import MapIteration, left
 from .result_shim import future_result
 

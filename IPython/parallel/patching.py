@@ -33,14 +33,14 @@ from . import (
     executor_mixin,
     future_mixin,
     held_calls,
-    legacy_results,
     map_mixin,
-    notebook_reprs,
     originals,
     pool_mixin,
     view_map,
 )
+from .legacy import results as legacy_results
 from .map_iteration import MapIteration
+from .notebook import reprs as notebook_reprs
 from .originals import original_of
 from .result_shim import ResultAccess
 

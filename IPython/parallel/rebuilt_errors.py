@@ -33,7 +33,7 @@ import cloudpickle
 from ipyparallel import error
 from ipyparallel.error import CompositeError, RemoteError
 
-from .remote_errors import (
+from .on_engines.remote_errors import (
     ARGS,
     CAUSE,
     CONTEXT,

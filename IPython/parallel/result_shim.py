@@ -30,7 +30,7 @@ from concurrent.futures import Future
 from types import FrameType, MethodType
 from typing import Any, NamedTuple, overload
 
-from .task_states import FINISHED
+from .dispatch.task_states import FINISHED
 
 
 def result(ar: Future[Any], timeout: float | None = None) -> Any:

@@ -14,18 +14,18 @@ from ipyparallel.client.client import Metadata
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import TaskAborted
 
-from . import task_states
 from .buffered_result import BufferedResult
-from .dispatcher import PLAIN
+from .dispatch import task_states
+from .dispatch.dispatcher import PLAIN
+from .dispatch.lazy_future import LazyFuture
 from .engine_bundle import load
-from .lazy_future import LazyFuture
 
 _loads = load().shipping.loads
 
 if TYPE_CHECKING:
-    from .dispatcher import Outcome, Task
+    from .dispatch.dispatcher import Outcome, Task
+    from .dispatch.groups import Travel
     from .engine_room import EngineRoom
-    from .groups import Travel
     from .map_result import MapResult
 
 

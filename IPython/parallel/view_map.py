@@ -16,9 +16,9 @@ from ipyparallel.client.view import View
 
 from . import call_pickling, lazy_map
 from .carried_errors import mapped_calls
+from .dispatch.lines import Line
 from .engine_room import room_of
 from .errors import ExecutorShutdown
-from .lines import Line
 from .map_result import MapResult
 from .originals import original_of
 from .task_result import TaskResult

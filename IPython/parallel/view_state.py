@@ -14,7 +14,7 @@ from ipyparallel import BroadcastView, DirectView, LoadBalancedView
 from ipyparallel.client.view import View
 
 from .call_pickling import CLIENT
-from .dispatcher import Line
+from .dispatch.dispatcher import Line
 from .errors import EngineDied
 
 # Flags of a load-balanced view that are about one message, and the scheduler's affair.

@@ -49,7 +49,7 @@ class Contestant(NamedTuple):
 
 @contextlib.contextmanager
 def start_ours(workers: int) -> Iterator[Any]:
-    from IPython.parallel.local_cluster import LocalCluster
+    from IPython.parallel.running.local_cluster import LocalCluster
 
     with LocalCluster(workers) as client:
         yield client.load_balanced_view()
@@ -57,7 +57,7 @@ def start_ours(workers: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def start_direct(workers: int) -> Iterator[Any]:
-    from IPython.parallel.local_cluster import LocalCluster
+    from IPython.parallel.running.local_cluster import LocalCluster
 
     with LocalCluster(1) as client:
         yield client[client.ids[0]]

@@ -34,7 +34,7 @@ for child in children:
 @contextlib.contextmanager
 def start_many(engines: int) -> Iterator[Any]:
     """A load-balanced view of a local cluster of that many engines, of which all but one are forked."""
-    from IPython.parallel.local_cluster import LocalCluster
+    from IPython.parallel.running.local_cluster import LocalCluster
 
     cluster = LocalCluster(1)
     with cluster as client, _farm(cluster.connection_file, engines - 1):

@@ -16,25 +16,25 @@ FOREVER = 3600.0
 
 
 def one_call_a_message() -> Any:
-    from IPython.parallel.batch_policy import BatchPolicy
+    from IPython.parallel.dispatch.batch_policy import BatchPolicy
 
     return mock.patch.object(BatchPolicy, "size", lambda policy, waiting, engines: 1)
 
 
 def one_group_in_flight() -> Any:
-    from IPython.parallel.batch_policy import BatchPolicy
+    from IPython.parallel.dispatch.batch_policy import BatchPolicy
 
     return mock.patch.object(BatchPolicy, "depth", lambda policy: 1)
 
 
 def large_groups_always() -> Any:
-    from IPython.parallel.batch_policy import MOST, BatchPolicy
+    from IPython.parallel.dispatch.batch_policy import MOST, BatchPolicy
 
     return mock.patch.object(BatchPolicy, "observe", lambda policy, calls, seconds: setattr(policy, "_size", MOST))
 
 
 def nothing_given_back() -> Any:
-    from IPython.parallel import groups
+    from IPython.parallel.dispatch import groups
 
     return mock.patch.object(groups, "OVERRUN", FOREVER)
 
@@ -68,7 +68,7 @@ def without(step: Callable[[], Any]) -> Callable[[int], contextlib.AbstractConte
 
     @contextlib.contextmanager
     def start(workers: int) -> Iterator[Any]:
-        from IPython.parallel.local_cluster import LocalCluster
+        from IPython.parallel.running.local_cluster import LocalCluster
 
         with step(), LocalCluster(workers) as client:
             yield client.load_balanced_view()
@@ -85,7 +85,7 @@ class OwnMessages:
 
 @contextlib.contextmanager
 def start_long_way(workers: int) -> Iterator[OwnMessages]:
-    from IPython.parallel.local_cluster import LocalCluster
+    from IPython.parallel.running.local_cluster import LocalCluster
 
     with LocalCluster(workers) as client:
         yield OwnMessages(client.load_balanced_view())

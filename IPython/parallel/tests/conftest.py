@@ -22,7 +22,7 @@ from IPython.parallel.tests.contracts.harness import Gate, Trace  # noqa: E402
 if TYPE_CHECKING:
     from ipyparallel import Client
 
-    from IPython.parallel.local_cluster import LocalCluster
+    from IPython.parallel.running.local_cluster import LocalCluster
 
 ENGINES = 2
 # Seconds for one test where the configuration says nothing: `pytest --pyargs` does not read our pyproject.toml.
@@ -59,7 +59,7 @@ def _no_thread_outlives_its_test() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cluster(_nothing_outlives_the_session: None) -> LocalCluster:
     """The cluster that all tests share; it runs from the first test on that asks for `client`."""
-    from IPython.parallel.local_cluster import LocalCluster
+    from IPython.parallel.running.local_cluster import LocalCluster
 
     return LocalCluster(ENGINES)
 

@@ -32,17 +32,18 @@ from ipyparallel.util import ReverseDict
 from jupyter_client.session import Session
 from traitlets import Any as AnyTrait
 
-from IPython.parallel import engine_bundle, transport
+from IPython.parallel import engine_bundle
 from IPython.parallel.call_pickling import pickle_call
-from IPython.parallel.connection_watch import ConnectionWatch
-from IPython.parallel.dispatcher import Engine, Group, Line, Lost, Report, Task
+from IPython.parallel.connection import transport
+from IPython.parallel.connection.connection_watch import ConnectionWatch
+from IPython.parallel.connection.group_channel import GroupChannel
+from IPython.parallel.connection.mux_connection import MuxConnection
+from IPython.parallel.connection.transport import frames_of, read_report
+from IPython.parallel.dispatch.dispatcher import Engine, Group, Line, Lost, Report, Task
+from IPython.parallel.dispatch.wire import PLAIN, EngineLeft
 from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
-from IPython.parallel.group_channel import GroupChannel
-from IPython.parallel.mux_connection import MuxConnection
 from IPython.parallel.tests.contracts.harness import PATIENCE
-from IPython.parallel.transport import frames_of, read_report
-from IPython.parallel.wire import PLAIN, EngineLeft
 
 # ipyparallel imports what it needs for this at the first use, and threads must not do that at the same time.
 serialize.serialize_object({})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from IPython.parallel.batch_policy import MOST, PREFETCH_BELOW, TARGET, BatchPolicy
+from IPython.parallel.dispatch.batch_policy import MOST, PREFETCH_BELOW, TARGET, BatchPolicy
 
 PLENTY = 10**6
 

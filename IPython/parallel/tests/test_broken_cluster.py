@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from IPython.parallel.errors import ClusterGone, EngineDied
-from IPython.parallel.local_cluster import LocalCluster
+from IPython.parallel.running.local_cluster import LocalCluster
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate
 

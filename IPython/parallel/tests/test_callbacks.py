@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from IPython.parallel import callbacks, task_states
-from IPython.parallel.callbacks import CallbackQueue
+from IPython.parallel.dispatch import callbacks, task_states
+from IPython.parallel.dispatch.callbacks import CallbackQueue
 from IPython.parallel.tests.contracts.harness import PATIENCE
 
 

@@ -299,7 +299,7 @@ def test_a_program_that_leaves_without_a_word_takes_its_cluster_along(private_tm
 
 def test_ctrl_c_leaves_an_existing_cluster_alone(private_tmp: Path) -> None:
     # A cluster of its own: the call that nobody waits for any more goes on there.
-    from IPython.parallel.local_cluster import LocalCluster
+    from IPython.parallel.running.local_cluster import LocalCluster
 
     with LocalCluster(1) as other:
         file = str(Path(other.cluster.profile_dir) / "security" / "ipcontroller-local-client.json")

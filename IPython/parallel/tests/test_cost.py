@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import pytest
 from ipyparallel import Client, LoadBalancedView
 
-from IPython.parallel import call_pickling, groups
+from IPython.parallel import call_pickling
+from IPython.parallel.dispatch import groups
 from IPython.parallel.engine_room import room_of
 from IPython.parallel.task_result import TaskResult
 from IPython.parallel.tests.contracts import calls

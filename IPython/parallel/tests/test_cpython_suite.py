@@ -28,11 +28,11 @@ from ipyparallel import AsyncResult
 from ipyparallel.client.client import Metadata
 from ipyparallel.client.futures import MessageFuture
 
-from IPython.parallel import callbacks
+from IPython.parallel.dispatch import callbacks
+from IPython.parallel.dispatch.lines import Task
 from IPython.parallel.engine_room import room_of
 from IPython.parallel.executor_mixin import configure_pool
-from IPython.parallel.lines import Task
-from IPython.parallel.local_cluster import LocalCluster
+from IPython.parallel.running.local_cluster import LocalCluster
 from IPython.parallel.task_result import TaskResult
 from IPython.parallel.tests import leaks
 from IPython.parallel.tests.contracts import calls

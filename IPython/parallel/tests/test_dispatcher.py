@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from IPython.parallel import callbacks, task_states
-from IPython.parallel.batch_policy import BatchPolicy
 from IPython.parallel.call_pickling import dumps, pickle_call
-from IPython.parallel.callbacks import CallbackQueue
-from IPython.parallel.dispatcher import Dispatcher, Group, Line, Outcome, Task
+from IPython.parallel.dispatch import callbacks, task_states
+from IPython.parallel.dispatch.batch_policy import BatchPolicy
+from IPython.parallel.dispatch.callbacks import CallbackQueue
+from IPython.parallel.dispatch.dispatcher import Dispatcher, Group, Line, Outcome, Task
+from IPython.parallel.dispatch.lazy_future import LazyFuture
 from IPython.parallel.errors import EngineDied, ExecutorShutdown
-from IPython.parallel.lazy_future import LazyFuture
 from IPython.parallel.tests.contracts.harness import PATIENCE, Recorder
 from IPython.parallel.tests.fake_cluster import (
     Event,

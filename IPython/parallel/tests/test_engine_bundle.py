@@ -17,12 +17,11 @@ from typing import Any
 
 import pytest
 
-import IPython.parallel
-from IPython.parallel import engine_bundle
+from IPython.parallel import engine_bundle, on_engines
 from IPython.parallel.engine_bundle import EngineFunction
 from IPython.parallel.tests.fake_cluster import ProcessEngine
 
-PACKAGE = Path(IPython.parallel.__file__).parent
+PACKAGE = Path(on_engines.__file__).parent
 # Imported in functions that only run inside an engine, which has them.
 ON_ENGINES_ONLY = {"IPython", "ipyparallel"}
 

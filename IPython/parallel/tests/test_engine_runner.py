@@ -20,9 +20,9 @@ from ipyparallel.serialize import serialize_object
 
 from IPython.parallel import engine_bundle
 from IPython.parallel.call_pickling import dumps, pickle_call
-from IPython.parallel.dispatcher import Report
+from IPython.parallel.connection.transport import read_report
+from IPython.parallel.dispatch.dispatcher import Report
 from IPython.parallel.tests.contracts.harness import PATIENCE
-from IPython.parallel.transport import read_report
 
 module = engine_bundle.load().engine_runner
 WHO = {"engine_id": 3, "engine_uuid": "uuid-3", "host": "here"}

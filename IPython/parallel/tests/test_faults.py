@@ -19,13 +19,13 @@ import ipyparallel
 import psutil
 import pytest
 
+from IPython.parallel.connection.transport import call_on_engine
 from IPython.parallel.errors import ClusterGone, EngineDied
 from IPython.parallel.executor_mixin import configure_pool
-from IPython.parallel.local_cluster import LocalCluster
+from IPython.parallel.running.local_cluster import LocalCluster
 from IPython.parallel.tests import faults
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate, Trace
-from IPython.parallel.transport import call_on_engine
 
 
 class Own:

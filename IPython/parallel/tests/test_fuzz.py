@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from jupyter_client.session import Session
 
 from IPython.parallel import command_line
-from IPython.parallel.cluster_choice import CONNECTION_KEYS, ClusterUnavailable, connect
-from IPython.parallel.dispatcher import Dispatcher, Line, Task
+from IPython.parallel.connection.group_channel import GroupChannel
+from IPython.parallel.connection.transport import _news
+from IPython.parallel.dispatch.dispatcher import Dispatcher, Line, Task
+from IPython.parallel.dispatch.wire import Lost, Outcome, Report
 from IPython.parallel.engine_bundle import load
 from IPython.parallel.errors import ClusterGone
-from IPython.parallel.group_channel import GroupChannel
+from IPython.parallel.running.cluster_choice import CONNECTION_KEYS, ClusterUnavailable, connect
 from IPython.parallel.tests.contracts.harness import PATIENCE
-from IPython.parallel.transport import _news
-from IPython.parallel.wire import Lost, Outcome, Report
 
 envelope = load().envelope
 MANY = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

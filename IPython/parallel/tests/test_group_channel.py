@@ -14,7 +14,7 @@ import zmq
 from jupyter_client.session import Session
 
 from IPython.parallel import engine_bundle
-from IPython.parallel.group_channel import GroupChannel
+from IPython.parallel.connection.group_channel import GroupChannel
 from IPython.parallel.tests.contracts.harness import PATIENCE
 
 envelope = engine_bundle.load().envelope

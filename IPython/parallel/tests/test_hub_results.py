@@ -22,9 +22,9 @@ import pytest
 from ipyparallel import AsyncHubResult, AsyncResult
 from ipyparallel.error import CompositeError, RemoteError
 
-from IPython.parallel import hub_watch
+from IPython.parallel.connection import hub_watch
+from IPython.parallel.connection.hub_watch import HubWatch
 from IPython.parallel.errors import ClusterGone
-from IPython.parallel.hub_watch import HubWatch
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate, Recorder
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from IPython.parallel import engine_bundle
-from IPython.parallel import journal as journal_module
+from IPython.parallel.on_engines import journal as journal_module
 from IPython.parallel.tests.contracts.harness import PATIENCE
 
 journal = engine_bundle.load().journal
@@ -280,7 +280,7 @@ class TestTwoProcesses:
 
 
 def test_a_group_has_as_many_calls_as_the_journal_can_count() -> None:
-    from IPython.parallel.batch_policy import MOST
+    from IPython.parallel.dispatch.batch_policy import MOST
 
     assert MOST < 2**journal._CALLS_BITS
     assert list(itertools.islice(journal.Begun._fields, 2)) == ["group", "calls"]

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from IPython.parallel import callbacks, lazy_future, task_states
-from IPython.parallel.callbacks import CallbackQueue
-from IPython.parallel.lazy_future import LazyFuture
+from IPython.parallel.dispatch import callbacks, lazy_future, task_states
+from IPython.parallel.dispatch.callbacks import CallbackQueue
+from IPython.parallel.dispatch.lazy_future import LazyFuture
 from IPython.parallel.tests.contracts.harness import PATIENCE
 
 ROUNDS = 1000

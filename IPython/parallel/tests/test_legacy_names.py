@@ -20,8 +20,8 @@ import ipyparallel.controller.task_scheduler
 import pytest
 
 import IPython.parallel
-from IPython.parallel import legacy_imports
-from IPython.parallel.legacy_names import GONE, MODULES, MOVED, PUBLIC
+from IPython.parallel.legacy import imports as legacy_imports
+from IPython.parallel.legacy.names import GONE, MODULES, MOVED, PUBLIC
 
 # Below IPython.parallel in 3.x, and what it is now, where that has another path.
 OTHER_PATHS = {
@@ -202,7 +202,7 @@ class TestLaziness:
             "        print(name)\n"
             "    if name.startswith(('ipyparallel.apps', 'ipyparallel.engine', 'ipyparallel.controller')):\n"
             "        print(name)\n"
-            "    if name in ('IPython.parallel.magics', 'IPython.parallel.progress', 'tqdm.auto'):\n"
+            "    if name in ('IPython.parallel.notebook.magics', 'IPython.parallel.notebook.progress', 'tqdm.auto'):\n"
             "        print(name)\n"
         )
         plain = (

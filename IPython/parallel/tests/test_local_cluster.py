@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from IPython.parallel import Client
-from IPython.parallel.local_cluster import ClusterStartError, LocalCluster, usable_cores
+from IPython.parallel.running.local_cluster import ClusterStartError, LocalCluster, usable_cores
 
 
 @pytest.fixture

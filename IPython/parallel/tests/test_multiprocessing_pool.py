@@ -17,8 +17,8 @@ import ipyparallel
 import pytest
 
 from IPython.parallel import Pool
-from IPython.parallel.imap_feed import Feed
-from IPython.parallel.multiprocessing_pool import AHEAD
+from IPython.parallel.pools.imap_feed import Feed
+from IPython.parallel.pools.multiprocessing_pool import AHEAD
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate
 from IPython.parallel.tests.contracts.multiprocessing_pools import (
@@ -104,7 +104,7 @@ class TestOnCluster(OnCluster):
         assert isinstance(pool, multiprocessing.pool.Pool)
         assert (
             repr(pool)
-            == f"<IPython.parallel.multiprocessing_pool.Pool state=RUN pool_size={ENGINES}>"
+            == f"<IPython.parallel.pools.multiprocessing_pool.Pool state=RUN pool_size={ENGINES}>"
         )
 
     def test_functions_that_cannot_be_imported(self, pool: Any) -> None:

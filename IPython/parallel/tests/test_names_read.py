@@ -8,7 +8,7 @@ import ast
 
 import pytest
 
-from IPython.parallel.names_read import read_first
+from IPython.parallel.notebook.names_read import read_first
 
 READ = [
     "x",

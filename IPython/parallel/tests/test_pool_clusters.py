@@ -20,10 +20,11 @@ from tqdm import tqdm
 from tqdm.contrib.concurrent import process_map
 
 import IPython.parallel
-from IPython.parallel import Pool, ProcessPoolExecutor, pool_clusters
-from IPython.parallel.cluster_choice import ClusterUnavailable
-from IPython.parallel.local_cluster import LocalCluster, usable_cores
-from IPython.parallel.pool_backing import Backing
+from IPython.parallel import Pool, ProcessPoolExecutor
+from IPython.parallel.pools import clusters as pool_clusters
+from IPython.parallel.pools.backing import Backing
+from IPython.parallel.running.cluster_choice import ClusterUnavailable
+from IPython.parallel.running.local_cluster import LocalCluster, usable_cores
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate
 from IPython.parallel.tests.test_command_line import private_tmp, python  # noqa: F401 (a fixture)
@@ -64,7 +65,7 @@ def test_they_are_the_standard_librarys() -> None:
 def test_they_are_loaded_when_they_are_asked_for() -> None:
     code = (
         "import sys, IPython.parallel;"
-        "heavy = {'IPython.parallel.executor_pools', 'IPython.parallel.multiprocessing_pool', 'multiprocessing.pool'};"
+        "heavy = {'IPython.parallel.pools.executor_pools', 'IPython.parallel.pools.multiprocessing_pool', 'multiprocessing.pool'};"
         "print(heavy & set(sys.modules));"
         "from IPython.parallel import Pool, ProcessPoolExecutor;"
         "print(heavy <= set(sys.modules), hasattr(IPython.parallel, 'NoSuchPool'))"

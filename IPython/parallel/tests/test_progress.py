@@ -20,7 +20,8 @@ import pytest
 from tqdm import tqdm
 
 import IPython.parallel
-from IPython.parallel import progress, wait_interactive
+from IPython.parallel import wait_interactive
+from IPython.parallel.notebook import progress
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate
 

@@ -31,13 +31,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from IPython.parallel import errors, rebuilt_errors, remote_errors
+from IPython.parallel import errors, rebuilt_errors
+from IPython.parallel.on_engines import remote_errors
+from IPython.parallel.on_engines.remote_errors import pack_exception
 from IPython.parallel.rebuilt_errors import (
     RemoteTraceback,
     UnrebuiltError,
     rebuild_exception,
 )
-from IPython.parallel.remote_errors import pack_exception
 
 T = TypeVar("T")
 RemoteError = ipyparallel.error.RemoteError

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from IPython.parallel.report_file import ReportFile, ReportRefused
+from IPython.parallel.running.report_file import ReportFile, ReportRefused
 
 OURS = [sys.executable, "-m", "IPython.parallel"]
 

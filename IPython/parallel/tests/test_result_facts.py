@@ -16,7 +16,7 @@ import tqdm
 from ipyparallel import AsyncMapResult, AsyncResult, Client
 from ipyparallel.error import CompositeError, RemoteError
 
-from IPython.parallel import hub_watch
+from IPython.parallel.connection import hub_watch
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate, Trace
 

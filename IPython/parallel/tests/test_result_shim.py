@@ -36,8 +36,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
-from IPython.core.formatters import DisplayFormatter
 
+from IPython.core.formatters import DisplayFormatter
 from IPython.parallel import result_shim
 from IPython.parallel.result_shim import (
     FORWARDED,

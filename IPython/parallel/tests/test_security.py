@@ -24,10 +24,10 @@ import psutil
 import pytest
 import zmq
 
-from IPython.parallel.cluster_choice import ClusterUnavailable, connect
 from IPython.parallel.engine_room import room_of
 from IPython.parallel.errors import ClusterGone
-from IPython.parallel.local_cluster import LOOPBACK, LocalCluster
+from IPython.parallel.running.cluster_choice import ClusterUnavailable, connect
+from IPython.parallel.running.local_cluster import LOOPBACK, LocalCluster
 from IPython.parallel.tests import faults
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate, Trace

@@ -26,10 +26,10 @@ import ipyparallel
 import pytest
 
 import IPython.parallel
-from IPython.parallel.pool_backing import Backing
-from IPython.parallel.program_code import is_program
-from IPython.parallel.replaced_names import assigned_name, shown_name
-from IPython.parallel.stdlib_pools import KINDS, standing_in
+from IPython.parallel.pools.backing import Backing
+from IPython.parallel.pools.replaced_names import assigned_name, shown_name
+from IPython.parallel.pools.stdlib_pools import KINDS, standing_in
+from IPython.parallel.running.program_code import is_program
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE
 from IPython.parallel.tests.test_command_line import SCRIPTS, python, refused

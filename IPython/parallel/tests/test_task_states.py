@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from IPython.parallel import task_states
-from IPython.parallel.lazy_future import LazyFuture
-from IPython.parallel.task_states import (
+from IPython.parallel.dispatch import task_states
+from IPython.parallel.dispatch.lazy_future import LazyFuture
+from IPython.parallel.dispatch.task_states import (
     CANCELLED,
     CANCELLED_AND_NOTIFIED,
     FINISHED,

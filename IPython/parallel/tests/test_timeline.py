@@ -25,7 +25,7 @@ from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import Gate
 from IPython.parallel.tests.source_tree import find_source_tree
 from IPython.parallel.tests.test_docs import examples
-from IPython.parallel.timeline_calls import (
+from IPython.parallel.timelines.calls import (
     CANCELLED,
     FAILED,
     FINISHED,

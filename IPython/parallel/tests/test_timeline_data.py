@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from IPython.parallel.timeline_calls import (
+from IPython.parallel.timelines.calls import (
     CANCELLED,
     FAILED,
     FINISHED,
@@ -19,15 +19,15 @@ from IPython.parallel.timeline_calls import (
     Call,
     in_one_line,
 )
-from IPython.parallel.timeline_layout import MAX_LANES, lay_out, ticks
-from IPython.parallel.timeline_log import (
+from IPython.parallel.timelines.layout import MAX_LANES, lay_out, ticks
+from IPython.parallel.timelines.log import (
     ERRORS_KEPT,
     FUNCTIONS_KEPT,
     OTHER_FUNCTIONS,
     CallLog,
 )
-from IPython.parallel.timeline_totals import Totals, totals_of
-from IPython.parallel.timeline_wording import describe, duration
+from IPython.parallel.timelines.totals import Totals, totals_of
+from IPython.parallel.timelines.wording import describe, duration
 
 NOW = 1_000_000.0
 

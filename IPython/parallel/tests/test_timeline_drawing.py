@@ -12,12 +12,12 @@ from xml.etree import ElementTree
 import pytest
 
 from IPython.parallel.tests.test_timeline_data import log_of, not_run, ran
-from IPython.parallel.timeline_calls import CANCELLED, WAITING, Call
-from IPython.parallel.timeline_layout import lay_out
-from IPython.parallel.timeline_style import PICTURE_STYLE
-from IPython.parallel.timeline_svg import NARROW, WIDE, draw_svg
-from IPython.parallel.timeline_totals import totals_of
-from IPython.parallel.timelines import Timeline
+from IPython.parallel.timelines.calls import CANCELLED, WAITING, Call
+from IPython.parallel.timelines.layout import lay_out
+from IPython.parallel.timelines.style import PICTURE_STYLE
+from IPython.parallel.timelines.svg import NARROW, WIDE, draw_svg
+from IPython.parallel.timelines.timeline import Timeline
+from IPython.parallel.timelines.totals import totals_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "<script>alert('&\"')</script>\x00\ud800"

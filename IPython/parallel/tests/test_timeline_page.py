@@ -11,8 +11,8 @@ import pytest
 
 from IPython.parallel.tests.browser import Page, find_browser, look
 from IPython.parallel.tests.test_timeline_data import log_of, not_run, ran
-from IPython.parallel.timeline_calls import CANCELLED, WAITING
-from IPython.parallel.timelines import Timeline
+from IPython.parallel.timelines.calls import CANCELLED, WAITING
+from IPython.parallel.timelines.timeline import Timeline
 
 SIZES = [(1280, False), (1280, True), (400, False), (400, True)]
 

@@ -16,8 +16,8 @@ import pytest
 from ipyparallel import AsyncResult
 
 import IPython.parallel  # noqa: F401 (its import is what makes views executors)
-from IPython.parallel import callbacks
-from IPython.parallel.callbacks import CallbackQueue
+from IPython.parallel.dispatch import callbacks
+from IPython.parallel.dispatch.callbacks import CallbackQueue
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate, Recorder
 

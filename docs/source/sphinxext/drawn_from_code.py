@@ -42,10 +42,10 @@ class PatchTable(DrawnDirective):
 
 
 class TaskStates(DrawnDirective):
-    """The life of a task, from `IPython.parallel.task_states.MOVES`."""
+    """The life of a task, from `IPython.parallel.dispatch.task_states.MOVES`."""
 
     def lines(self) -> Iterator[str]:
-        yield from literal(moves_drawing(import_module("IPython.parallel.task_states").MOVES))
+        yield from literal(moves_drawing(import_module("IPython.parallel.dispatch.task_states").MOVES))
 
 
 class ResultLimits(DrawnDirective):
@@ -70,22 +70,25 @@ class ErrorTable(DrawnDirective):
 
 
 class PackageMap(DrawnDirective):
-    """The modules of the package and the one job of each, from the first lines of the files."""
+    """The modules of the package, part by part, and the one job of each, from the first lines of the files."""
 
     def lines(self) -> Iterator[str]:
-        yield from table_head("module", "its one job", widths="25 75")
-        for name in package_modules():
-            source = Path(import_module("IPython.parallel").__path__[0], f"{name}.py").read_text(encoding="utf-8")
-            yield from table_row(f"``{name}``", first_paragraph(ast.get_docstring(ast.parse(source)) or ""))
+        for part, directory in package_parts():
+            if part:
+                yield from ("", f"``{part}/``: {job_of(directory / '__init__.py')}")
+            yield from table_head("module", "its one job", widths="25 75")
+            for name in module_names(directory):
+                yield from table_row(f"``{name}``", job_of(directory / f"{name}.py"))
 
 
 class PackageModules(DrawnDirective):
     """The reference of every module of the package."""
 
     def lines(self) -> Iterator[str]:
-        for name in package_modules():
-            if name != "__main__":  # importing it would be running it
-                yield from module_section(f"IPython.parallel.{name}")
+        for part, directory in package_parts():
+            for name in module_names(directory):
+                if name != "__main__":  # importing it would be running it
+                    yield from module_section(".".join(filter(None, ("IPython.parallel", part, name))))
 
 
 class NewsSnippets(DrawnDirective):
@@ -99,10 +102,22 @@ class NewsSnippets(DrawnDirective):
             yield "Nothing yet."
 
 
-def package_modules() -> list[str]:
-    """The names of the modules of the package; its tests are no part of the interface."""
-    found = pkgutil.iter_modules(import_module("IPython.parallel").__path__)
-    return sorted(module.name for module in found if not module.ispkg)
+def package_parts() -> Iterator[tuple[str, Path]]:
+    """The package itself, under an empty name, and its sub-packages; its tests are no part of the interface."""
+    package = Path(import_module("IPython.parallel").__path__[0])
+    yield "", package
+    parts = (module.name for module in pkgutil.iter_modules([str(package)]) if module.ispkg and module.name != "tests")
+    yield from ((part, package / part) for part in sorted(parts))
+
+
+def module_names(directory: Path) -> list[str]:
+    """The names of the modules in a directory."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(directory)]) if not module.ispkg)
+
+
+def job_of(path: Path) -> str:
+    """What a module says of itself in its first paragraph."""
+    return first_paragraph(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
 
 
 def first_paragraph(text: str) -> str:

@@ -17,28 +17,28 @@ TOOL = Path(__file__).parents[3] / "tools" / "legacy_suites.py"
 
 
 class LegacyModules(DrawnDirective):
-    """The old modules, from `IPython.parallel.legacy_names.MODULES`."""
+    """The old modules, from `IPython.parallel.legacy.names.MODULES`."""
 
     def lines(self) -> Iterator[str]:
         yield from table_head("IPython.parallel", "today", widths="40 60")
-        for old, new in import_module("IPython.parallel.legacy_names").MODULES.items():
+        for old, new in import_module("IPython.parallel.legacy.names").MODULES.items():
             yield from table_row(f"``.{old}``", f"``{new}``")
 
 
 class LegacyMoved(DrawnDirective):
-    """The names that left their module, from `IPython.parallel.legacy_names.MOVED`."""
+    """The names that left their module, from `IPython.parallel.legacy.names.MOVED`."""
 
     def lines(self) -> Iterator[str]:
         yield from table_head("IPython.parallel", "today", widths="40 60")
-        for old, (module, name) in import_module("IPython.parallel.legacy_names").MOVED.items():
+        for old, (module, name) in import_module("IPython.parallel.legacy.names").MOVED.items():
             yield from table_row(f"``.{old}``", f"``{module}.{name}``")
 
 
 class LegacyGone(DrawnDirective):
-    """What is gone, by what to write instead, from `IPython.parallel.legacy_names.GONE`."""
+    """What is gone, by what to write instead, from `IPython.parallel.legacy.names.GONE`."""
 
     def lines(self) -> Iterator[str]:
-        gone = import_module("IPython.parallel.legacy_names").GONE
+        gone = import_module("IPython.parallel.legacy.names").GONE
         yield from table_head("IPython.parallel", "instead", widths="40 60")
         for why in dict.fromkeys(gone.values()):
             names = ", ".join(f"``.{old}``" for old in gone if gone[old] == why)

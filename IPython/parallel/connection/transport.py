@@ -1,0 +1,283 @@
+"""The one door to ipyparallel's client: send a group, hear its reports, know which engines there are.
+
+Groups go to the engine of our choice. The first one waits until the engine has the code (`engine_bundle`), which is
+sent as an ordinary apply message; from then on groups take a short way through client (`group_channel`) and kernel
+(`shell_door`). To the controller and the Hub they are apply messages as any others.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import pickle
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import six
+from ipyparallel import Client, serialize
+from ipyparallel.error import RemoteError
+from ipyparallel.serialize import canning
+
+from ..dispatch.groups import Group
+from ..dispatch.wire import PLAIN, EngineLeft, HadBegun, Lost, Outcome, Report
+from ..engine_bundle import EngineFunction, load
+from ..errors import EngineDied
+from .group_channel import GroupChannel
+
+_revoke = load().journal.revoke
+_removing = threading.Lock()
+_Hear = Callable[["Report | Lost"], None]
+
+
+class _Letter(NamedTuple):
+    """A group as it is sent, and who wants to know what became of it."""
+
+    client: str
+    engine: str
+    in_order: bool  # with what the user sends to that very engine
+    label: str | None
+    frames: list[Any]
+    report: _Hear
+
+
+class _Preparing:
+    """An engine that is being sent the code; groups for it wait here."""
+
+    def __init__(self, path: tuple[str, ...]) -> None:
+        self.path = path
+        self.waiting: list[_Letter] = []
+        self.ready = False
+
+
+class Transport:
+    """The way from one client to its engines, as `wire.Carrier` describes it.
+
+    Parameters
+    ----------
+    client : ipyparallel.Client
+        Is referred to weakly: what is under way must not keep a dropped client open.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = weakref.ref(client)
+        # ipyparallel completes its table of types at first use, which two threads must not do at the same time.
+        canning.can(None)
+        self._lock = threading.Lock()
+        self._prepared: dict[str, _Preparing] = {}
+        self._journals: dict[str, Any] = {}  # their addresses, of all engines that have the code
+        self._given_up: set[str] = set()
+        self._channel = GroupChannel(client)
+        self.engine_ids: dict[str, int] = {}
+
+    def engines(self) -> Sequence[str]:
+        client = self._client()
+        return [] if client is None else list(client._engines.values())
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        client = self._open_client()
+        client._registration_callbacks.append(lambda event: changed())
+
+    def send(self, group: Group, report: _Hear) -> None:
+        client = self._open_client()
+        engine_id = client._engines.get(group.engine)
+        if engine_id is None:
+            raise EngineLeft(group.engine)
+        self.engine_ids[group.engine] = engine_id
+        letter = _Letter(group.client, group.engine, group.line.only is not None, group.label, frames_of(group), report)
+        if self._is_ready(client, letter):
+            self._send(letter)
+
+    def _is_ready(self, client: Client, letter: _Letter) -> bool:
+        """Whether the letter's engine has the code; if not, the letter goes when it has."""
+        path = tuple(sys.path)
+        with self._lock:
+            preparing = self._prepared.get(letter.engine)
+            if preparing is not None and preparing.path == path and preparing.ready:
+                return True
+            told = preparing is not None and preparing.path == path
+            if preparing is None or not told:
+                preparing = self._prepared[letter.engine] = _Preparing(path)
+            preparing.waiting.append(letter)
+        if not told:
+            self._prepare(client, letter, preparing)
+        return False
+
+    def _prepare(self, client: Client, letter: _Letter, preparing: _Preparing) -> None:
+        """Send the code, and the caller's import path."""
+        try:
+            message = call_on_engine(client, letter.engine, "open_door", letter.client)
+        except BaseException as error:  # the controller is gone, say; when it is back, the next group shall try again
+            for other in self._unprepare(letter.engine, preparing):
+                if other is not letter:
+                    other.report(_unsent(error))
+            raise
+        message.add_done_callback(lambda future: self._hear_prepared(letter.engine, preparing, future.result()))
+
+    def _hear_prepared(self, engine: str, preparing: _Preparing, answer: Any) -> None:
+        """On the client's receiving thread."""
+        if isinstance(answer, BaseException):
+            for letter in self._unprepare(engine, preparing):
+                letter.report(_unsent(answer))
+            return
+        with self._lock:
+            if engine in self._given_up:
+                return  # what waited runs elsewhere
+            preparing.ready = True
+            waiting, preparing.waiting = preparing.waiting, []
+            self._journals[engine] = answer
+        for letter in waiting:
+            try:
+                self._send(letter)
+            except Exception as error:  # the client was closed meanwhile
+                letter.report(_refused(error))
+
+    def _unprepare(self, engine: str, preparing: _Preparing) -> list[_Letter]:
+        """The engine does not have the code: the letters that waited for that."""
+        with self._lock:
+            if self._prepared.get(engine) is preparing:
+                del self._prepared[engine]
+            waiting, preparing.waiting = preparing.waiting, []
+        return waiting
+
+    def _send(self, letter: _Letter) -> None:
+        def hear(content: dict[str, Any], frames: Sequence[Any], final: bool) -> None:
+            letter.report(_news(content, frames, final))
+
+        self._channel.send(letter.engine, letter.frames, letter.label, hear, in_order=letter.in_order)
+
+    def give_up(self, engine: str, number: int) -> HadBegun | None:
+        with self._lock:
+            self._given_up.add(engine)
+            self._prepared.pop(engine, None)
+            was_ready, journal = engine in self._journals, self._journals.get(engine)
+        self._channel.forget(engine)
+        if not was_ready:
+            return HadBegun(0, 0)  # nothing ever left for it
+        return None if journal is None else _revoke(journal, number)
+
+    def close(self) -> None:
+        """Send no more. Any thread."""
+        self._channel.close()
+
+    def died(self, engine: str | None, call: str) -> Exception:
+        return EngineDied(self.engine_ids.get(engine or "", "?"), call)
+
+    def _open_client(self) -> Client:
+        client = self._client()
+        if client is None or client._closed:
+            raise RuntimeError("the client is closed; make a new Client")
+        return client
+
+
+def _refused(error: BaseException) -> Lost:
+    return Lost(lambda call: error)
+
+
+def _unsent(error: BaseException) -> Lost:
+    """What becomes of a group whose engine could not be prepared: it goes elsewhere if the engine is gone."""
+    gone = isinstance(error, RemoteError) and error.ename == "EngineError"
+    return Lost(lambda call: error, sent=not gone)
+
+
+def _news(content: dict[str, Any], frames: Sequence[Any], final: bool) -> Report | Lost:
+    """What a report says. On the client's receiving thread."""
+    if final and content["status"] != "ok":
+        failure = RemoteError(content.get("ename", content["status"]), content.get("evalue", ""), "")
+        return Lost(lambda call: failure)
+    try:
+        return read_report(frames, final=final)
+    except Exception as error:  # `error` ends with this block
+        unreadable = error
+        return Lost(lambda call: unreadable)
+
+
+def call_on_engine(client: Client, engine: str, function: str, *args: Any) -> Any:
+    """Call a function of `engine_runner` on an engine that may not have the code yet; the future of its answer.
+
+    The answer of a call that fails is the exception. An ordinary apply message; any thread, never blocks.
+    """
+    # Taken by ipyparallel's serialization as it is: pickled by us.
+    prepickled: serialize.PrePickled = serialize.PrePickled.__new__(serialize.PrePickled)
+    prepickled.buffers = [pickle.dumps(EngineFunction(function, bundled=True))]
+    message = client.send_apply_request(
+        client._mux_stream, prepickled, list(args), metadata={"label": ""}, ident=six.ensure_binary(engine)
+    )
+    _leave_out_of_history(client, message.msg_id)
+    return message
+
+
+def _leave_out_of_history(client: Client, msg_id: str) -> None:
+    """The history is of the user's calls (`engine_room`); what we say to engines is our own affair."""
+    history = client.history
+    with _removing:  # others only append: below the end, nothing moves
+        for index in range(len(history) - 1, -1, -1):
+            if history[index] == msg_id:
+                del history[index]
+                return
+
+
+def frames_of(group: Group) -> list[Any]:
+    """A group as the engine gets it: a header and the payloads too large for it."""
+    frames: list[Any] = []
+    calls = []
+    for task in group.calls:
+        payload: Any = task.payload
+        if type(payload) is list:
+            first = len(frames) + 1
+            frames += payload
+            payload = range(first, len(frames) + 1)
+        key = task.function.key if task.function is not None else None
+        calls.append((task.serial, key, payload, task.name))
+    return [pickle.dumps(header_of(group, calls), pickle.HIGHEST_PROTOCOL), *frames]
+
+
+def header_of(group: Group, calls: list[tuple[Any, ...]]) -> dict[str, Any]:
+    """What `engine_runner.Runner.run_group` reads: builtin types only.
+
+    A call is (serial, key of its function or None, payload, name); the payload is the arguments, if they are plain
+    values, or a pickle, or the numbers of the frames that hold the pickle.
+    """
+    return {
+        "client": group.client,
+        "epoch": group.epoch,
+        "number": group.number,
+        "seconds": group.seconds,
+        "space": group.line.space,
+        "setup": group.line.setup,
+        "functions": [(function.key, function.data, function.fresh) for function in group.functions],
+        "calls": calls,
+    }
+
+
+def read_report(frames: Sequence[Any], *, final: bool) -> Report:
+    """A report as the dispatcher takes it."""
+    head = pickle.loads(frames[0])
+    outcomes = [Outcome._make(fields) for fields in head["outcomes"]]
+    if len(frames) > 1:
+        outcomes = [_with_frames(outcome, frames) for outcome in outcomes]
+    report = Report(head["epoch"], outcomes, head["returned"], final)
+    _check(report)
+    return report
+
+
+def _with_frames(outcome: Outcome, frames: Sequence[Any]) -> Outcome:
+    if outcome.status == PLAIN or type(outcome.data) is not range:
+        return outcome
+    return outcome._replace(data=[frames[number] for number in outcome.data])
+
+
+def _check(report: Report) -> None:
+    """Refuse what is not made as `engine_runner.Group.report` makes it: past this point everybody relies on that."""
+    numbers = [report.epoch, *report.returned, *[outcome.serial for outcome in report.outcomes]]
+    if not all(type(number) is int for number in numbers):
+        raise ValueError("an engine's report is malformed: its numbers are none")
+    for outcome in report.outcomes:
+        if type(outcome.status) is not str or type(outcome.started) is not float or type(outcome.completed) is not float:
+            raise ValueError("an engine's report is malformed: an outcome has no status, or no times")
+        if outcome.status != PLAIN and type(outcome.data) not in (bytes, list):
+            raise ValueError("an engine's report is malformed: an outcome is no pickle")
+        if outcome.output is not None and len(outcome.output) != len(("stdout", "stderr", "displayed")):
+            raise ValueError("an engine's report is malformed: the output of a call has other parts")

@@ -1,0 +1,572 @@
+"""From the client's buffer, in groups, to settled futures: the engine room of one client.
+
+The journey of a task::
+
+    submit -> Line.waiting -> Group -> transport -> engine
+    (any thread)                                      |
+       future settled <- dispatcher's thread <- inbox <- report (thread that receives messages)
+
+- `Line`: the tasks of one view that wait, in order. A cancel reaches a task as long as it lies here.
+- `Group`: tasks that travelled together to one engine; from then on they are RUNNING.
+- Whoever submits, or whoever hears that an engine has room, decides under the lock which groups go, and sends them
+  after letting go of it. Nothing is sent, unpickled or settled with the lock held.
+- Reports are put into the inbox by the thread that receives messages, which never waits. The dispatcher's thread
+  takes them out: first it lets the next groups go, then it settles futures. Users' callbacks run on a thread of
+  their own (`callbacks`), so that a callback that waits keeps nobody from being settled.
+
+The dispatcher's lock also decides the moves of its tasks' futures (`task_states`). Nobody holding a future's own lock
+asks for the dispatcher's, or the other way round.
+This module knows nothing of ipyparallel: it is given a transport.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import threading
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..errors import ClusterGone, ExecutorShutdown
+from . import callbacks, task_states
+from .batch_policy import BatchPolicy
+from .groups import Engine, Group
+from .lines import Line, Task
+from .wire import MISSING, PLAIN, Carrier, EngineLeft, Lost, Outcome, Report
+
+_logger = logging.getLogger(__name__)
+
+# Reports of up to that many calls may be handled on the thread that receives them.
+_FEW = 4
+# Seconds after which an exiting interpreter looks whether there are engines; twice none, and nobody waits any more.
+_PATIENCE_AT_EXIT = 2.0
+ENGINES, GONE = "engines", "gone"  # news of no group, and of one whose engine is gone
+
+
+class Dispatcher:
+    """Takes tasks from views' lines to engines and settles their futures.
+
+    Parameters
+    ----------
+    transport : Carrier
+    policy : BatchPolicy, optional
+    over : callable, optional
+        ``over(futures)`` is told which futures of one line are about to be settled. It must not block.
+
+    Notes
+    -----
+    All methods may be called from any thread, also from done-callbacks; only `wait` blocks.
+    """
+
+    def __init__(
+        self,
+        transport: Carrier,
+        policy: BatchPolicy | None = None,
+        over: Callable[[Sequence[Any]], None] = lambda futures: None,
+    ) -> None:
+        self._over = over
+        self.name = uuid.uuid4().hex
+        self._transport = transport
+        self._policy = policy or BatchPolicy()
+        # The garbage collector may come on a thread that holds it, and end an iteration, which cancels its calls.
+        self._lock = threading.RLock()
+        self._idle = threading.Condition(self._lock)
+        self._engines: dict[str, Engine] = {}
+        self._busy_lines: deque[Line] = deque()
+        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
+        self._serials = itertools.count()
+        self._full = False  # no engine had room when last looked: saves looking again at every submit
+        self._broken: Callable[[], Exception] | None = None  # why nothing is taken any more
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        weakref.finalize(self, self._inbox.put, None)
+        transport.watch(_putter(self._inbox))
+        self._refresh_engines()
+
+    def __repr__(self) -> str:
+        with self._lock:
+            buffered = sum(len(unit) for line in self._busy_lines for unit in line.waiting)
+            groups = [group for engine in self._engines.values() for group in engine.groups]
+        calls = sum(len(group.pending) for group in groups)
+        return f"<Dispatcher [{buffered} buffered | {len(groups)} groups ({calls} calls) in flight]>"
+
+    # -- what views ask for
+
+    def submit(self, line: Line, units: Sequence[Sequence[Task]]) -> None:
+        """Let tasks wait in `line`; the tasks of one unit travel together.
+
+        Raises
+        ------
+        ExecutorShutdown
+            If the line is closed.
+        """
+        with self._lock:
+            if self._broken is not None:
+                raise self._broken()
+            if line.closed:
+                raise ExecutorShutdown()
+            if not units:
+                return
+            self._put_in_line(line, units)
+            stranded = [] if self._engines else self._stranded(line)
+            groups = self._decide() if not self._full else []
+        self._send(groups)
+        self._fail_stranded(stranded)
+
+    def _put_in_line(self, line: Line, units: Sequence[Sequence[Task]]) -> None:
+        if self._thread is None:
+            self._start_thread()
+        for unit in units:
+            for task in unit:
+                task.line, task.serial = line, next(self._serials)
+                task.counted = not task.withdrawn
+                line.outstanding += task.counted
+        if not line.waiting:
+            self._busy_lines.append(line)
+            self._lines.add(line)
+        line.waiting.extend(units)
+
+    def cancel(self, task: Task) -> bool | None:
+        """Cancel a task that has not left: see `task_states.cancel`. It leaves the line when its turn comes.
+
+        Who cancelled it tells those who wait for it, and then calls `withdraw`.
+        """
+        with self._lock:
+            cancelled = task_states.cancel(task.future)
+            if cancelled:
+                task.withdrawn = True
+                task.payload = b""
+        return cancelled
+
+    def withdraw(self, task: Task) -> None:
+        """Count a cancelled task as settled. A task that is not in a line yet will not be counted there at all."""
+        if task.counted:
+            self._count_settled(task)
+
+    def refuse(self, task: Task, error: BaseException) -> None:
+        """Fail a task that is not in a line, unless it was cancelled."""
+        with self._lock:
+            begun = task_states.begin(task.future)
+        if begun:
+            task.future.fail(error)
+
+    def close(self, line: Line, *, cancel: bool = False) -> None:
+        """Take no more tasks into `line`; with `cancel`, cancel those that wait."""
+        with self._lock:
+            line.closed = True
+            line.cancels = line.cancels or cancel
+            waiting = [task for unit in line.waiting for task in unit] if cancel else []
+        for task in waiting:
+            task.future.cancel()
+
+    def wait(self, line: Line, timeout: float | None = None) -> bool:
+        """Wait until all tasks of `line` are settled; False if `timeout` seconds were not enough."""
+        with self._idle:
+            return self._idle.wait_for(lambda: line.outstanding == 0, timeout)
+
+    def abandon(self, line: Line, error: Callable[[], Exception]) -> None:
+        """Nobody waits any more for the calls of `line`: fail them. Engines may go on with what was sent."""
+        with self._lock:
+            groups = [group for engine in self._engines.values() for group in engine.groups if group.line is line]
+            tasks = [task for group in groups for task in group.take_all()]
+            if line in self._busy_lines:  # given back by an engine, after all that waited was cancelled
+                self._busy_lines.remove(line)
+                tasks += line.take_all()
+        for task in tasks:
+            self._fail(task, error())
+
+    def finish(self) -> None:
+        """The interpreter is about to exit: take no more work, and wait until what there is has been done.
+
+        Where no engine is left, and none joins within a few seconds, it never will be: then it fails.
+        """
+        with self._idle:
+            self._broken = lambda: RuntimeError("cannot schedule new futures after interpreter shutdown")
+            alone = False
+            while not self._idle.wait_for(self._is_done, _PATIENCE_AT_EXIT):
+                if alone and not self._engines:
+                    break
+                alone = not self._engines
+            else:
+                return
+        self.break_off(lambda: ClusterGone("no engine was left when the interpreter exited"))
+
+    def _is_done(self) -> bool:
+        return not any(line.outstanding for line in self._lines)
+
+    def leave_to_parent(self) -> None:
+        """This process was forked: refuse work, whoever held the lock at that moment. Right after the fork."""
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._broken = lambda: RuntimeError("this client belongs to the parent process; make a new Client after the fork")
+
+    def break_off(self, error: Callable[[], Exception]) -> None:
+        """The client is closed, or the controller gone: fail what is outstanding, refuse what comes later."""
+        with self._lock:
+            self._broken = error
+            tasks = [task for line in self._busy_lines for task in line.take_all()]
+            for engine in self._engines.values():
+                tasks += [task for group in engine.groups for task in group.take_all()]
+            self._engines.clear()
+            self._busy_lines.clear()
+        for task in tasks:
+            self._fail(task, error())
+
+    def stop(self, error: Callable[[], Exception]) -> None:
+        """Break off for good; the dispatcher's thread ends."""
+        self.break_off(error)
+        self._inbox.put(None)
+
+    def resume(self) -> None:
+        """The controller is back: take work again."""
+        self._broken = None
+        self._inbox.put((None, ENGINES))
+
+    # -- decisions, with the lock held
+
+    def _decide(self) -> list[Group]:
+        """The groups that go now. With the lock held; the caller sends them after letting go of it."""
+        groups: list[Group] = []
+        while self._busy_lines and (found := self._room()) is not None:
+            line, engine = found
+            tasks = self._take(line, self._size(line, engine))
+            if tasks:
+                group = Group(self.name, engine, line, tasks)
+                engine.groups.append(group)
+                line.engines.add(engine.name)
+                groups.append(group)
+        return groups
+
+    def _decide_anew(self) -> list[Group]:
+        """The groups that go now that engines may have room again."""
+        self._full = False
+        return self._decide()
+
+    def _room(self) -> tuple[Line, Engine] | None:
+        """The next line, and the engine with the most room that it may use."""
+        depth = self._policy.depth()
+        free = [engine for engine in self._engines.values() if engine.has_room(depth)]
+        self._full = not free
+        free.sort(key=lambda engine: len(engine.groups))
+        for line in self._busy_lines:
+            for engine in free:
+                if line.may_use(engine):
+                    return line, engine
+        return None
+
+    def _size(self, line: Line, engine: Engine) -> int:
+        size = self._policy.size(self._waiting_calls(line), self._width(line))
+        # What waits at an engine cannot be cancelled: behind a call of unknown length little may wait.
+        return min(size, 2 * engine.groups[-1].size) if engine.groups else size
+
+    def _width(self, line: Line) -> int:
+        return 1 if line.only is not None else min(len(self._engines), line.max_engines or len(self._engines))
+
+    @staticmethod
+    def _waiting_calls(line: Line) -> int:
+        # Units are single calls nearly always; a forced chunk counts as its size.
+        return len(line.waiting) * len(line.waiting[0])
+
+    def _take(self, line: Line, size: int) -> list[Task]:
+        """Take up to `size` tasks, but whole units, off a line; lines take turns."""
+        tasks: list[Task] = []
+        waiting = line.waiting
+        while waiting and (not tasks or (len(tasks) + len(waiting[0]) <= size and not waiting[0][0].alone)):
+            tasks += [task for task in waiting.popleft() if task_states.begin(task.future)]
+            if tasks and tasks[0].alone:
+                break
+        self._busy_lines.remove(line)
+        if waiting:
+            self._busy_lines.append(line)
+        return tasks
+
+    def _settled(self, line: Line, tasks: int) -> None:
+        line.outstanding -= tasks
+        if line.outstanding == 0:
+            self._idle.notify_all()
+
+    def _count_settled(self, task: Task) -> None:
+        """A task is over when its callbacks have run, too: whoever waits for the line may rely on what they did."""
+
+        def count() -> None:
+            with self._lock:
+                self._settled(task.line, 1)
+
+        callbacks.after_callbacks(task.future, count)
+
+    def _requeue(self, tasks: Iterable[Task]) -> None:
+        """Put tasks that left but never ran into their lines again, in the order of submission."""
+        by_line: dict[Line, list[Sequence[Task]]] = {}
+        for task in tasks:
+            task_states.give_back(task.future)
+            if task.line.cancels or task.unwanted:
+                self._inbox.put((None, task.future.cancel))
+                continue
+            by_line.setdefault(task.line, []).append((task,))
+        for line, units in by_line.items():
+            if not line.waiting:
+                self._busy_lines.append(line)
+            line.put_back(units)
+
+    # -- sending
+
+    def _send(self, groups: list[Group]) -> None:
+        interrupted: BaseException | None = None
+        for group in groups:
+            try:
+                self._transport.send(group, _hearer(weakref.ref(self), self._inbox, group))
+            except EngineLeft as error:
+                self._inbox.put((group, Lost(lambda call, error=error: error, sent=False)))
+            except BaseException as error:  # the client was closed meanwhile, say, or Ctrl-C: no call without an end
+                self._inbox.put((group, Lost(lambda call, error=error: error)))
+                interrupted = error if not isinstance(error, Exception) else interrupted
+            group.sent()
+            if group.engine not in self._engines:  # it left just now, and was buried without this group
+                self._inbox.put((group, GONE))
+        if interrupted is not None:
+            raise interrupted
+
+    # -- the dispatcher's thread
+
+    def _start_thread(self) -> None:
+        self._thread = threading.Thread(
+            target=_serve, args=(self._inbox, weakref.ref(self)), name="IPython.parallel dispatcher", daemon=True
+        )
+        self._thread.start()
+
+    def _hear_safely(self, group: Group | None, news: Any) -> None:
+        try:
+            self._hear(group, news)
+        except BaseException as error:
+            _logger.exception("the dispatcher could not handle a message")
+            if isinstance(news, Report):  # whatever it says, nobody shall wait for ever
+                self._inbox.put((group, Lost(lambda call, error=error: error)))
+
+    def _hear(self, group: Group | None, news: Any) -> None:
+        """Take one message out of the inbox. On the dispatcher's thread, or for a light one on the receiving thread."""
+        if callable(news):
+            news()
+        elif group is None:
+            self._refresh_engines()
+        elif isinstance(news, Report):
+            self._hear_report(group, news)
+        elif isinstance(news, Lost):
+            self._lose(group, news)
+        else:
+            self._bury(group.engine, [group])
+
+    def _refresh_engines(self) -> None:
+        names = self._transport.engines()
+        with self._lock:
+            gone, stranded = self._note_engines(names)
+            groups = self._decide_anew()
+        self._send(groups)
+        self._fail_stranded(stranded)
+        for engine in gone:
+            self._bury(engine.name, [group for group in engine.groups if group.is_sent])
+
+    def _note_engines(self, names: Sequence[str]) -> tuple[list[Engine], list[Task]]:
+        """Take up new engines, drop those that are gone; these, and the tasks that could run there only."""
+        for name in names:
+            self._engines.setdefault(name, Engine(name))
+        gone = [self._engines.pop(name) for name in self._engines.keys() - set(names)]
+        stranded = [task for engine in gone for task in self._forget_engine(engine.name)]
+        if not self._engines:
+            stranded += [task for line in list(self._busy_lines) for task in self._stranded(line)]
+        return gone, stranded
+
+    def _bury(self, engine: str, groups: list[Group]) -> None:
+        """An engine is gone: of what was sent there, what it had begun fails, and the rest goes elsewhere."""
+        if not groups:
+            return
+        begun = self._transport.give_up(engine, max(group.number for group in groups))
+        with self._lock:
+            lost = [task for group in groups for task in group.take_begun(begun)]
+            rest = [task for group in groups for task in group.take_all()]
+            # A call that has taken the last engine along does not lie in wait for the next one.
+            retried = [task for task in lost if self._engines and task.retry()]
+            stranded = self._send_elsewhere(engine, retried + rest)
+            decided = self._decide_anew()
+        self._send(decided)
+        for task in lost:
+            if task not in retried:
+                self._fail(task, self._transport.died(engine, task.name))
+        self._fail_stranded(stranded)
+
+    def _send_elsewhere(self, engine: str, tasks: list[Task]) -> list[Task]:
+        """Let tasks wait again that `engine` will not run; those that nobody else will run."""
+        if self._broken is not None:
+            return tasks
+        self._requeue([task for task in tasks if task.line.only != engine])
+        pinned = [task for task in tasks if task.line.only == engine]
+        lines = {task.line for task in tasks} if not self._engines else ()
+        return pinned + [task for line in lines for task in self._stranded(line)]
+
+    def _stranded(self, line: Line) -> list[Task]:
+        """The tasks of a line whose engines are all gone, for good."""
+        if not line.fails_without_engines or line not in self._busy_lines:
+            return []
+        self._busy_lines.remove(line)
+        return line.take_all()
+
+    def _fail_stranded(self, stranded: list[Task]) -> None:
+        for task in stranded:
+            self._fail(task, self._transport.died(task.line.only, task.name))
+
+    def _forget_engine(self, name: str) -> list[Task]:
+        """No new groups go there. The tasks that wait and can't go elsewhere."""
+        stranded: list[Task] = []
+        for line in self._lines:
+            line.engines.discard(name)
+            if line.only == name and line.waiting:
+                self._busy_lines.remove(line)
+                stranded += line.take_all()
+        return stranded
+
+    def _hear_report(self, group: Group, report: Report) -> None:
+        with self._lock:
+            outcomes = self._account(group, report)
+            groups = self._decide_anew()
+        self._send(groups)
+        self._settle(group, outcomes)
+
+    def _account(self, group: Group, report: Report) -> list[tuple[Task, Outcome]]:
+        """Note what `report` says; the tasks it settles. With the lock held."""
+        engine = self._engines.get(group.engine)
+        if engine is not None and report.epoch > engine.epoch:
+            self._new_epoch(engine, group, report.epoch)
+            engine.overrunning = group
+        if engine is not None and report.final:
+            engine.finish(group)
+        settled = [(group.pending.pop(o.serial), o) for o in report.outcomes if o.serial in group.pending]
+        missing = [task for task, outcome in settled if outcome.status == MISSING]
+        if engine is not None:
+            engine.known.difference_update((group.line.space, task.function.key) for task in missing if task.function)
+        returned = [group.pending.pop(serial) for serial in report.returned if serial in group.pending]
+        self._requeue(missing + returned)
+        if report.final and report.outcomes:
+            seconds = report.outcomes[-1].completed - report.outcomes[0].started
+            self._policy.observe(len(report.outcomes), seconds)
+        if report.final and group.pending:
+            # Whatever this is an error of, nobody shall wait for ever.
+            self._inbox.put((group, Lost(lambda call: RuntimeError(f"the engine did not say what became of {call}()"))))
+        return [(task, outcome) for task, outcome in settled if outcome.status != MISSING]
+
+    def _new_epoch(self, engine: Engine, overrunning: Group, epoch: int) -> None:
+        """What waits at the engine behind a group that overran will be given back unrun: take it back now."""
+        engine.epoch = epoch
+        self._policy.overrun()
+        for group in [group for group in engine.groups if group is not overrunning and group.epoch < epoch]:
+            engine.groups.remove(group)
+            self._requeue(group.take_all())
+
+    def _settle(self, group: Group, outcomes: list[tuple[Task, Outcome]]) -> None:
+        line = group.line
+        quiet = 0
+        if outcomes:
+            self._over([task.future for task, _ in outcomes])
+        for task, outcome in outcomes:
+            self._relay_output(line, outcome)
+            try:
+                task.future.settle(outcome, group.engine)
+            except BaseException as error:
+                self._make_sure(task, error)
+            if task.future._done_callbacks:
+                self._count_settled(task)
+            else:
+                quiet += 1
+        if quiet:
+            with self._lock:
+                self._settled(line, quiet)
+
+    def _relay_output(self, line: Line, outcome: Outcome) -> None:
+        if outcome.output is None or line.on_output is None:
+            return
+        for stream, text in zip(("stdout", "stderr"), outcome.output[:2], strict=True):
+            if text:
+                try:
+                    line.on_output(stream, text)
+                except BaseException:
+                    _logger.exception("passing on a call's output failed")
+
+    @staticmethod
+    def _make_sure(task: Task, error: BaseException) -> None:
+        """Settling raised: an error of ours, but it must not leave anybody waiting."""
+        _logger.exception("settling %r failed", task.future)
+        if not task.future.done():
+            task.future.fail(error)
+
+    def _lose(self, group: Group, lost: Lost) -> None:
+        # The news of an engine's end may come after that of its groups: nothing more may be sent there.
+        names = [name for name in self._transport.engines() if lost.sent or name != group.engine]
+        with self._lock:
+            engine = self._engines.get(group.engine)
+            if engine is not None:
+                engine.finish(group)
+            gone, stranded = self._note_engines(names)
+            tasks = group.take_all()
+            if not lost.sent:
+                stranded += self._send_elsewhere(group.engine, tasks)
+                tasks = []
+            groups = self._decide_anew()
+        self._send(groups)
+        for task in tasks:
+            self._fail(task, lost.error(task.name))
+        self._fail_stranded(stranded)
+        for engine in gone:
+            self._bury(engine.name, [group for group in engine.groups if group.is_sent])
+
+    def _fail(self, task: Task, error: BaseException) -> None:
+        """Fail a task that has left; of one that waits, a cancel may have come first."""
+        task.future.fail(error)
+        self._count_settled(task)
+
+
+def _putter(inbox: queue.SimpleQueue[Any]) -> Callable[..., None]:
+    """What the transport calls when engines come and go: it must neither block nor keep the dispatcher alive."""
+    return lambda *mark: inbox.put((None, *mark) if mark else (None, ENGINES))
+
+
+def _hearer(
+    dispatcher_ref: weakref.ref[Dispatcher], inbox: queue.SimpleQueue[Any], group: Group
+) -> Callable[[Report | Lost], None]:
+    """What the transport calls with reports of `group`: it must neither block nor keep the dispatcher alive.
+
+    Handing a report to the dispatcher's thread costs more than a small call. What nobody's code is needed for is done
+    on the thread that calls, if nothing waits that came before.
+    """
+
+    def hear(news: Report | Lost) -> None:
+        dispatcher = dispatcher_ref() if inbox.empty() and _is_light(news) else None
+        if dispatcher is None:
+            inbox.put((group, news))
+        else:
+            dispatcher._hear_safely(group, news)
+
+    return hear
+
+
+def _is_light(news: Report | Lost) -> bool:
+    """Whether a report is of a few calls whose outcomes are plain values: nothing to unpickle, print or raise."""
+    return (
+        isinstance(news, Report)
+        and len(news.outcomes) <= _FEW
+        and not news.returned
+        and all(outcome.status == PLAIN and outcome.output is None for outcome in news.outcomes)
+    )
+
+
+def _serve(inbox: queue.SimpleQueue[Any], dispatcher_ref: weakref.ref[Dispatcher]) -> None:
+    """The dispatcher's thread; it ends with the dispatcher."""
+    while (item := inbox.get()) is not None:
+        dispatcher = dispatcher_ref()
+        if dispatcher is None:
+            return
+        dispatcher._hear_safely(*item)
+        del dispatcher, item

@@ -1,0 +1,113 @@
+"""Where tasks wait: one line for each view, or for each engine of a view of given engines."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import task_states
+
+if TYPE_CHECKING:
+    from ..call_pickling import Payload, PickledFunction
+    from .groups import Engine
+
+
+class Task:
+    """One call on its way."""
+
+    __slots__ = ("function", "future", "label", "line", "name", "payload", "serial", "withdrawn", "counted", "retries", "unwanted")
+
+    def __init__(
+        self,
+        future: Any,
+        function: PickledFunction | None,
+        payload: Payload,
+        name: str,
+        label: str | None = None,
+    ) -> None:
+        self.future = future
+        self.label = label
+        self.function = function
+        self.payload = payload
+        self.name = name
+        self.line: Any = None  # a Line, from `Dispatcher.submit` on
+        self.withdrawn = False
+        self.unwanted = False  # nobody waits for it any more, should an engine give it back
+        self.retries = 0  # how often it may run again if lost with its engine
+        self.counted = False  # among those outstanding in its line
+
+    @property
+    def alone(self) -> bool:
+        """Whether it needs its own message: a label is what the Hub knows a call by; what a call lost with its engine
+        took along, a call that may run again must not have begun."""
+        return self.label is not None or self.retries > 0
+
+    def retry(self) -> bool:
+        """Whether a task that was lost with its engine is to run again."""
+        self.retries -= 1
+        return self.retries >= 0
+
+
+class Line:
+    """The tasks of one view: those that wait here for an engine, and how many are not settled yet.
+
+    Parameters
+    ----------
+    space : str
+        Whose globals the calls' functions share on an engine: the client's, or one pool's.
+    only : str or None
+        The one engine to use.
+    max_engines : int or None
+        Use at most that many engines.
+    setup : tuple of (str, bytes) or None
+        A token and a pickled ``(function, args)`` that each engine runs before its first call from this line.
+    fails_without_engines : bool
+        Whether calls fail when the last engine is gone, because no other will come, instead of waiting for one.
+    on_output : callable or None
+        ``on_output(stream, text)`` hears what calls printed, on the dispatcher's thread, before they are settled.
+    """
+
+    def __init__(
+        self,
+        space: str,
+        only: str | None = None,
+        max_engines: int | None = None,
+        setup: tuple[str, bytes] | None = None,
+        on_output: Callable[[str, str], None] | None = None,
+        fails_without_engines: bool = False,
+    ) -> None:
+        self.fails_without_engines = fails_without_engines
+        self.space = space
+        self.only = only
+        self.max_engines = max_engines
+        self.setup = setup
+        self.on_output = on_output
+        self.waiting: deque[Sequence[Task]] = deque()
+        self.engines: set[str] = set()
+        self.outstanding = 0
+        self.closed = False
+        self.cancels = False  # what comes back to this line does not wait again
+
+    def __repr__(self) -> str:
+        return f"<Line: {self.outstanding} outstanding>"
+
+    def take_all(self) -> list[Task]:
+        """All that wait and are not cancelled; they count as running now."""
+        units = list(self.waiting)
+        self.waiting.clear()
+        return [task for unit in units for task in unit if task_states.begin(task.future)]
+
+    def put_back(self, units: list[Sequence[Task]]) -> None:
+        """Insert units where they were: nearly always in front of all others."""
+        last = max(unit[0].serial for unit in units)
+        while self.waiting and self.waiting[0][0].serial < last:
+            units.append(self.waiting.popleft())
+        self.waiting.extendleft(sorted(units, key=lambda unit: unit[0].serial, reverse=True))
+
+    def may_use(self, engine: Engine) -> bool:
+        if self.only is not None:
+            return engine.name == self.only
+        return self.max_engines is None or engine.name in self.engines or len(self.engines) < self.max_engines

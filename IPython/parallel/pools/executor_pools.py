@@ -1,0 +1,228 @@
+"""concurrent.futures' pools with a cluster's engines for workers.
+
+Each is a class of the same shape, derived from the one it stands for, so that ``isinstance`` and
+``issubclass`` find it. Its instances hand every call to a load-balanced view. What the standard
+library checks is checked here with the same errors; what a call does on the way is the view's
+business.
+"""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from concurrent.futures import process as process_pools
+from concurrent.futures import thread as thread_pools
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..running.local_cluster import usable_cores
+from .backing import Backing, abandon_running, interrupt_until_over, open_view
+from .clusters import named_backing, shared_local
+
+if TYPE_CHECKING:
+    from ipyparallel import Client, LoadBalancedView
+
+__all__ = ["ProcessPoolExecutor", "ThreadPoolExecutor"]
+
+
+class ClusterExecutor(Executor):
+    """What both pools have in common."""
+
+    # The cluster of pools that name none; where there is none, one that all share is started.
+    _default: ClassVar[Backing | None] = None
+
+    def _set_up(
+        self,
+        max_workers: int | None,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        named: Backing | None = None,
+    ) -> None:
+        if max_workers is not None and max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self._backing = named or self._default
+        self._max_workers = max_workers or self._engines()
+        self._limit = max_workers
+        self._initializer = initializer
+        self._initargs = initargs
+        self._view: LoadBalancedView | None = None
+        self._shutdown_thread = False
+        self._lock = threading.Lock()
+
+    def _engines(self) -> int:
+        return (
+            max(1, len(self._backing.client.ids)) if self._backing is not None else usable_cores()
+        )
+
+    def _submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        view, backing = self._open_view()
+        future = view.submit(fn, *args, **kwargs)
+        backing.on_submit(future)
+        return future
+
+    def map(
+        self, fn: Callable[..., Any], *iterables: Iterable[Any], chunksize: int = 1, **limits: Any
+    ) -> Iterator[Any]:
+        """Iterate over the results, in order; `chunksize` changes nothing. Source: PEP 3148."""
+        # Grouping is the view's business and follows what it measures. A chunk of the standard
+        # library's is one task, which loses all its results when one call fails; here each call has
+        # its own.
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        return Executor.map(self, fn, *iterables, **limits)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; wait for what there is, or cancel it. Source: PEP 3148."""
+        # At a terminal Ctrl-C reaches a process pool's workers too, and so whoever tidies up after
+        # it need not wait for them. Engines are out of the terminal's reach: the same is done for
+        # them here.
+        interrupted = isinstance(sys.exc_info()[1], KeyboardInterrupt)
+        with self._lock:
+            self._shutdown_thread = True
+            view, backing = self._view, self._backing
+        if view is None or backing is None:
+            return
+        if interrupted:
+            view.shutdown(wait=False, cancel_futures=True)
+            wait = (interrupt_until_over(backing, view) if wait else backing.interrupt()) and wait
+        view.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _open_view(self) -> tuple[LoadBalancedView, Backing]:
+        """The pool's view, made for the first call: a pool that is never used costs nothing."""
+        with self._lock:
+            if self._shutdown_thread:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            if self._backing is None:
+                self._backing = shared_local()
+            if self._view is None:
+                self._view = open_view(
+                    self._backing, self._limit, self._initializer, self._initargs
+                )
+            return self._view, self._backing
+
+
+class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):
+    """`concurrent.futures.ProcessPoolExecutor` on a cluster.
+
+    Parameters
+    ----------
+    max_workers : int, optional
+        At most this many engines are used at a time; by default all.
+    mp_context : optional
+        Taken for compatibility: engines are running already.
+    initializer : callable, optional
+        Runs once on each engine before its first call of this pool.
+    initargs : tuple
+        Arguments of `initializer`.
+    max_tasks_per_child : int, optional
+        Not available: engines are not replaced.
+    client : ipyparallel.Client, optional
+        Use the cluster that this client is connected to.
+    profile : str, optional
+        Use the running cluster of this IPython profile. With neither of the two, it is the cluster
+        of the run under ``python -m IPython.parallel``, and elsewhere a local one of one engine per
+        usable core: it starts with the first call of the first such pool, all of them share it, and
+        it ends with the interpreter.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As the standard library's; and for `max_tasks_per_child`.
+    ClusterUnavailable
+        There is no cluster of that profile, or it does not answer.
+
+    Notes
+    -----
+    Its methods may be called from any thread. Source: PEP 3148.
+
+    .. versionadded:: 1.0
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: Any = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        client: Client | None = None,
+        profile: str | None = None,
+    ) -> None:
+        _check_tasks_per_child(max_tasks_per_child)
+        self._mp_context = mp_context
+        self._set_up(max_workers, initializer, initargs, named_backing(client, profile))
+
+    # In each class of its own, so that a wrong call is told of by the class's name.
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Schedule the call on an engine; its result is a future. Source: PEP 3148."""
+        return self._submit(fn, *args, **kwargs)
+
+    def terminate_workers(self) -> None:
+        """Cancel what waits, and let what runs fail with `BrokenProcessPool`.
+
+        It is interrupted where the engines are this program's own, and may go on elsewhere; engines
+        go on.
+        """
+        self._stop_now()
+
+    def kill_workers(self) -> None:
+        """The same as `terminate_workers`: engines are not killed."""
+        self._stop_now()
+
+    def _stop_now(self) -> None:
+        self.shutdown(wait=False, cancel_futures=True)
+        if self._view is not None and self._backing is not None:
+            abandon_running(self._backing, [self._view], _terminated)
+
+
+class ThreadPoolExecutor(ClusterExecutor, thread_pools.ThreadPoolExecutor):
+    """`concurrent.futures.ThreadPoolExecutor` on a cluster: arguments and results travel, nothing
+    else is shared.
+
+    Parameters
+    ----------
+    max_workers : int, optional
+        At most this many engines are used at a time; by default all.
+    thread_name_prefix : str
+        Taken for compatibility: calls run on the engines' main threads.
+    initializer : callable, optional
+        Runs once on each engine before its first call of this pool.
+    initargs : tuple
+        Arguments of `initializer`.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+    ) -> None:
+        self._thread_name_prefix = thread_name_prefix
+        self._set_up(max_workers, initializer, initargs)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Schedule the call on an engine; its result is a future. Source: PEP 3148."""
+        return self._submit(fn, *args, **kwargs)
+
+
+def _terminated() -> Exception:
+    return process_pools.BrokenProcessPool(
+        "the pool's workers were told to end while they had this call"
+    )
+
+
+def _check_tasks_per_child(count: int | None) -> None:
+    if count is None:
+        return
+    if not isinstance(count, int):
+        raise TypeError("max_tasks_per_child must be an integer")
+    if count <= 0:
+        raise ValueError("max_tasks_per_child must be >= 1")
+    raise ValueError("max_tasks_per_child is not available on a cluster: engines are not replaced")
