@@ -169,14 +169,15 @@ def offer_and_find(
 _DISPATCHING_CODE = functools.singledispatch(lambda: None).__code__
 
 
-def make_code(version: tuple[int, int], arguments: tuple[Any, ...]) -> types.CodeType:
+def make_code(version: tuple[int, int], filename: str, arguments: tuple[Any, ...]) -> types.CodeType:
     """A code object that arrived; another Python's byte code could crash the interpreter."""
     if version != sys.version_info[:2]:
         raise TypeError(
             "code of Python {}.{} cannot run on Python {}.{}: use the same version at the client and on the engines, "
             "or put the function into a module that both can import".format(*version, *sys.version_info[:2])
         )
-    return types.CodeType(*arguments)
+    # cloudpickle keeps the file's name to itself, in newer versions; without it a traceback would not show the line.
+    return types.CodeType(*arguments).replace(co_filename=filename)
 
 
 def _with_slots(cls: type, make: Any, newargs: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
@@ -238,7 +239,7 @@ class Pickler(cloudpickle.Pickler):
         if not isinstance(obj, _REDUCED):
             return NotImplemented
         if type(obj) is types.CodeType:
-            return make_code, (sys.version_info[:2], _cloudpickle._code_reduce(obj)[1])
+            return make_code, (sys.version_info[:2], obj.co_filename, _cloudpickle._code_reduce(obj)[1])
         if type(obj) is functools._lru_cache_wrapper:
             return self._reduce_cached(obj)
         if type(obj) is functools.cached_property:

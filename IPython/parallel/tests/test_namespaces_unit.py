@@ -242,7 +242,7 @@ class TestFunctions:
 
     def test_of_another_python_are_refused(self) -> None:
         with pytest.raises(TypeError, match="code of Python 2.7 cannot run on Python 3"):
-            shipping.make_code((2, 7), ())
+            shipping.make_code((2, 7), "script.py", ())
 
 
 class TestGoingHome:
