@@ -87,20 +87,46 @@ def balanced_map(
     -----
     Any thread. Source: PEP 3148 (`timeout`, `chunksize`, `buffersize`) and ipyparallel (the other keywords).
     """
+    return _map(
+        self, f, sequences, original_of(LoadBalancedView, "map"),
+        timeout=timeout, chunksize=chunksize, buffersize=buffersize, block=block, unit=chunksize or 1,
+        keywords={
+            "ordered": ordered, "return_exceptions": return_exceptions, "label": label, "chunksize": chunksize or 1
+        },
+    )  # fmt: skip
+
+
+def _map(
+    view: View,
+    f: Callable[..., Any],
+    sequences: tuple[Iterable[Any], ...],
+    original: Callable[..., Any],
+    *,
+    timeout: float | None,
+    chunksize: int | None,
+    buffersize: int | None,
+    block: bool | None,
+    unit: int,
+    keywords: dict[str, Any],
+) -> Any:
+    """A map of any view: through the buffer, `unit` calls travelling together, or by `original` with `keywords`."""
     _check_sizes(chunksize, buffersize)
     deadline = None if timeout is None else time.monotonic() + timeout
     if buffersize is not None:
-        return lazy_map.results(self.submit, f, zip(*sequences), buffersize, deadline)
+        return lazy_map.results(view.submit, f, zip(*sequences), buffersize, deadline)
     if block is None:
-        block = self.block and timeout is None
-    if (line := line_for(self)) is None:
-        keywords = {"ordered": ordered, "return_exceptions": return_exceptions, "label": label}
-        original = original_of(LoadBalancedView, "map")
-        return _map_alone(self, original, f, sequences, deadline, block, dict(keywords, chunksize=chunksize or 1))
+        block = view.block and timeout is None
+    line = None if keywords.get("track") else line_for(view)
+    if line is None:
+        return _map_alone(view, original, f, sequences, deadline, block, keywords)
     result = MapResult(
-        room_of(self.client), getname(f), ordered=ordered, return_exceptions=return_exceptions, deadline=deadline
+        room_of(view.client),
+        getname(f),
+        ordered=keywords.get("ordered", True),
+        return_exceptions=keywords.get("return_exceptions", False),
+        deadline=deadline,
     )
-    _submit_all(self, line, f, zip(*sequences), result, label, chunksize or 1)
+    _submit_all(view, line, f, zip(*sequences), result, keywords.get("label"), unit)
     return result.get() if block else result
 
 
@@ -197,20 +223,10 @@ def wrap_direct_map(original: Callable[..., Any]) -> Callable[..., Any]:
         -----
         Any thread. Source: PEP 3148 and ipyparallel.
         """
-        _check_sizes(chunksize, buffersize)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if buffersize is not None:
-            return lazy_map.results(self.submit, f, zip(*sequences), buffersize, deadline)
-        if block is None:
-            block = self.block and timeout is None
-        if not legacy.get("track") and (line := line_for(self)) is not None:
-            return_exceptions = legacy.get("return_exceptions", False)
-            result = MapResult(
-                room_of(self.client), getname(f), ordered=True, return_exceptions=return_exceptions, deadline=deadline
-            )
-            _submit_all(self, line, f, zip(*sequences), result, legacy.get("label"), 1)
-            return result.get() if block else result
-        return _map_alone(self, original, f, sequences, deadline, block, legacy)
+        return _map(
+            self, f, sequences, original,
+            timeout=timeout, chunksize=chunksize, buffersize=buffersize, block=block, unit=1, keywords=legacy,
+        )  # fmt: skip
 
     return map_direct
 
