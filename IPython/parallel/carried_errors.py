@@ -19,7 +19,7 @@ from typing import Any
 from ipyparallel import AsyncResult, Client, LoadBalancedView
 from ipyparallel.client.remotefunction import getname
 from ipyparallel.error import CompositeError, RemoteError, TaskAborted
-from ipyparallel.serialize import can, serialize_object
+from ipyparallel.serialize import can, serialize, serialize_object
 
 from .call_pickling import CLIENT, dumps, pickle_function
 from .engine_bundle import EngineFunction, load
@@ -81,9 +81,14 @@ def _loadable_there(function: Any) -> tuple[list[bytes] | None, bytes | None]:
         if can(function) is not function:
             raise
         return None, dumps(function)
-    if can(function) is function and b"__main__" in buffers[0]:
+    if _goes_by_name(function) and b"__main__" in buffers[0]:
         return None, dumps(function)
     return buffers, _with_callers_names(function)
+
+
+def _goes_by_name(function: Any) -> bool:
+    """Whether ipyparallel sends the name of `function` alone: not with `use_cloudpickle` or `use_dill`."""
+    return can(function) is function and serialize.pickle is pickle
 
 
 def _with_callers_names(function: Any) -> bytes | None:

@@ -34,6 +34,26 @@ def view(request: pytest.FixtureRequest, client: ipyparallel.Client) -> Any:
     return client.load_balanced_view() if request.param == "balanced" else client[client.ids[0]]
 
 
+@interactive
+def choice() -> str:
+    return chosen_by  # type: ignore[name-defined]  # noqa: F821
+
+
+def test_the_users_choice_of_a_pickle_decides_whose_names_win(
+    view: Any, client: ipyparallel.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("__main__.chosen_by", "the client", raising=False)
+    every = client[:]
+    every.push({"chosen_by": "the engine"}, block=True)
+    try:
+        assert view.apply_sync(choice) == "the engine"
+        every.use_cloudpickle().get(PATIENCE)
+        assert view.apply_sync(choice) == "the client"
+    finally:
+        every.use_pickle().get(PATIENCE)
+        every.execute("del chosen_by", block=True)
+
+
 class TestAppliedObjects(ByValue):
     def test_function_of_main_inside(self, view: Any, calls: Any) -> None:
         assert view.apply_sync(Wrapper(calls.add), 1, 2) == 3
