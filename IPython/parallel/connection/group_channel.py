@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 _envelope = load().envelope
 
 Hear = Callable[[dict[str, Any], Sequence[Any], bool], None]
-"""Called with a report's content, its frames and whether it is final. On the client's receiving thread."""
+"""Called with a report's content, its frames and whether it is final. On a receiving thread: must not block."""
 
 
 class GroupChannel:
@@ -46,7 +46,7 @@ class GroupChannel:
         # By the header of the group: a report names its parent by the very bytes it got.
         self._under_way: dict[bytes, tuple[str, Hear]] = {}
         self._connection = connect(client, self._receive_final)
-        # A stream belongs to the receiving thread.
+        # A stream belongs to the client's receiving thread.
         client._io_loop.add_callback(self._stand_before, client._iopub_stream)
 
     def send(self, engine: str, frames: Sequence[Any], label: str | None, hear: Hear, *, in_order: bool) -> None:
@@ -94,7 +94,7 @@ class GroupChannel:
             self._without_label = self._session.pack(metadata)
         return self._without_label
 
-    # -- on the receiving thread
+    # -- on the receiving threads: final reports come on the connection's own, early ones on the client's
 
     def _receive_final(self, frames: Any) -> None:
         _, parts = _envelope.split(frames)

@@ -1,7 +1,7 @@
 """A connection of ours to the controller's direct (mux) queue, beside the client's own.
 
-Two sockets: one sends, from whatever thread has something to send, since handing it to the client's receiving thread
-would cost more than a small call does; the other receives, on that thread. What is sent says where the answer is to go.
+Two sockets: one sends, from whatever thread has something to send, since handing it to another thread would cost more
+than a small call does; the other receives, on a thread of its own. What is sent says where the answer is to go.
 """
 
 # Copyright (c) IPython Development Team.
@@ -15,9 +15,9 @@ from typing import Any
 
 import zmq
 from ipyparallel import Client
-from zmq.eventloop.zmqstream import ZMQStream
 
 from .own_sockets import connect_like, open_socket
+from .report_listener import ReportListener
 
 # Frames from this size on are sent without a copy, which has a cost of its own.
 _UNCOPIED = 64 * 1024
@@ -26,7 +26,7 @@ _LINGER = 2000
 
 
 class MuxConnection:
-    """Sends from any thread; gives what comes to `receive`, on the client's receiving thread.
+    """Sends from any thread; gives what comes to `receive`, on the thread of a `ReportListener`.
 
     Parameters
     ----------
@@ -37,17 +37,18 @@ class MuxConnection:
 
     def __init__(self, client: Client, receive: Callable[[Any], None]) -> None:
         self.address = f"{client.session.session}-reports"
-        self._loop = client._io_loop
-        self._receive = receive
         # A socket may be used by one thread after the other, with a lock between them.
         self._lock = threading.Lock()
         self._waiting: list[list[Any]] | None = []  # until answers can come
         self._closed = False
         self._client = weakref.ref(client)
         self._outgoing = _open_outgoing(client)
-        self._streams: list[ZMQStream] = []
-        self._incoming: zmq.Socket[bytes] | None = None
-        self._loop.add_callback(self._listen, client)
+        incoming = open_socket(client)
+        incoming.setsockopt(zmq.ROUTING_ID, self.address.encode())
+        incoming.setsockopt(zmq.RCVHWM, 0)
+        self._listener = ReportListener(incoming, self._send_waiting, receive)
+        connect_like(incoming, client, client._mux_socket)
+        self._listener.start()
 
     def send(self, message: list[Any]) -> None:
         """Send a message. Any thread; never blocks.
@@ -79,39 +80,18 @@ class MuxConnection:
             self._outgoing = _open_outgoing(client)
 
     def close(self) -> None:
-        """Send and receive no more. Any thread; before the client's own sockets are closed."""
+        """Send and receive no more. Any thread."""
         with self._lock:
             self._closed = True
             self._outgoing.close()
-        self._loop.add_callback(self._stop_listening)
+        self._listener.stop()
 
-    # -- on the receiving thread
-
-    def _listen(self, client: Client) -> None:
-        if self._closed:
-            return
-        self._incoming = open_socket(client)
-        self._incoming.setsockopt(zmq.ROUTING_ID, self.address.encode())
-        self._incoming.setsockopt(zmq.RCVHWM, 0)
-        monitor = self._incoming.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        self._streams = [ZMQStream(self._incoming, self._loop), ZMQStream(monitor, self._loop)]
-        self._streams[0].on_recv(self._receive, copy=False)
-        self._streams[1].on_recv(self._send_waiting)
-        connect_like(self._incoming, client, client._mux_socket)
-
-    def _send_waiting(self, event: Any) -> None:
+    def _send_waiting(self) -> None:
         """The controller knows us by our address now: it would have dropped an answer that came before."""
         with self._lock:
             waiting, self._waiting = self._waiting or [], None
             for message in waiting if not self._closed else ():
                 self._send(message)
-
-    def _stop_listening(self) -> None:
-        if self._incoming is not None:
-            self._incoming.disable_monitor()
-        for stream in self._streams:
-            stream.close()
-        self._streams = []
 
 
 def _open_outgoing(client: Client) -> zmq.Socket[bytes]:

@@ -183,7 +183,7 @@ def _unsent(error: BaseException) -> Lost:
 
 
 def _news(content: dict[str, Any], frames: Sequence[Any], final: bool) -> Report | Lost:
-    """What a report says. On the client's receiving thread."""
+    """What a report says. On a receiving thread."""
     if final and content["status"] != "ok":
         failure = RemoteError(content.get("ename", content["status"]), content.get("evalue", ""), "")
         return Lost(lambda call: failure)

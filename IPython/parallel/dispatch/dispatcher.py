@@ -4,13 +4,13 @@ The journey of a task::
 
     submit -> Line.waiting -> Group -> transport -> engine
     (any thread)                                      |
-       future settled <- dispatcher's thread <- inbox <- report (thread that receives messages)
+       future settled <- dispatcher's thread <- inbox <- report (thread that receives)
 
 - `Line`: the tasks of one view that wait, in order. A cancel reaches a task as long as it lies here.
 - `Group`: tasks that travelled together to one engine; from then on they are RUNNING.
 - Whoever submits, or whoever hears that an engine has room, decides under the lock which groups go, and sends them
   after letting go of it. Nothing is sent, unpickled or settled with the lock held.
-- Reports are put into the inbox by the thread that receives messages, which never waits. The dispatcher's thread
+- Reports are put into the inbox by the thread that receives them, which never waits. The dispatcher's thread
   takes them out: first it lets the next groups go, then it settles futures. Users' callbacks run on a thread of
   their own (`callbacks`), so that a callback that waits keeps nobody from being settled.
 
