@@ -14,6 +14,7 @@ is atomic: main thread and watchdog can both do it, and no call is run and given
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import _signal
 import asyncio
 import builtins
 import contextlib
@@ -39,6 +40,9 @@ from .call_output import Output, receive_descriptors
 FUNCTIONS_KEPT = 512
 # Results up to this many bytes travel inside the report, larger ones in frames of their own.
 INLINE = shipping.INLINE
+
+# `signal.signal` makes enumerations of what it is given and gives back, at a price beyond that of a small call.
+_set_handler = _signal.signal
 
 # Frames of ours are no part of a call's traceback.
 _OWN_FRAMES = "<" + __name__.rpartition(".")[0]
@@ -194,11 +198,11 @@ class Runner:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGINT, self._interrupt)
+        before = _set_handler(signal.SIGINT, self._interrupt)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            _set_handler(signal.SIGINT, before)
 
     def _interrupt(self, signum: int, frame: Any) -> None:
         if self._in_call:

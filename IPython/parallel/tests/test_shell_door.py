@@ -557,7 +557,7 @@ def test_two_versions_on_one_engine(
     shutil.copytree(
         here, tmp_path / "parallel", ignore=shutil.ignore_patterns("tests", "__pycache__")
     )
-    with (tmp_path / "parallel" / "engine_runner.py").open("a") as module:
+    with (tmp_path / "parallel" / "on_engines" / "engine_runner.py").open("a") as module:
         module.write("\n# Another version.\n")
     view = client.load_balanced_view()
     assert list(view.map(abs, range(-10, 0))) == list(range(10, 0, -1))
