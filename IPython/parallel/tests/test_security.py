@@ -105,7 +105,7 @@ def receive(client: ipyparallel.Client, frames: list[bytes]) -> None:
 
     def receive_it() -> None:
         try:
-            room_of(client)._transport._channel._connection._receive([zmq.Frame(frame) for frame in frames])
+            room_of(client)._transport._channel._connection._listener._receive([zmq.Frame(frame) for frame in frames])
             dealt.set_result(None)
         except BaseException as error:
             dealt.set_exception(error)
