@@ -161,7 +161,7 @@ class _Versions:
 _versions = _Versions()
 
 
-class CallPickler(_shipping.Pickler):
+class CallPickler(_shipping.Pickler):  # type: ignore[name-defined]  # loaded as the engines load it
     """The caller's side of `shipping`: notes what a pickled function depends on.
 
     Parameters
@@ -200,7 +200,8 @@ class CallPickler(_shipping.Pickler):
         return super().reducer_override(obj)
 
     def home(self, obj: Any) -> tuple[str, str] | None:
-        return _shipping.own_home(obj)
+        found: tuple[str, str] | None = _shipping.own_home(obj)
+        return found
 
     def reduce_function(self, function: types.FunctionType, reduced: Any, home: Any) -> Any:
         make, newargs, state, *_ = reduced

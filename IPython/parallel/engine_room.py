@@ -21,7 +21,8 @@ from .connection.hub_watch import HubWatch
 from .connection.stock_messages import StockMessages
 from .connection.transport import Transport
 from .dispatch import process_exit
-from .dispatch.dispatcher import Dispatcher, Line, Task
+from .dispatch.dispatcher import Dispatcher
+from .dispatch.lines import Line, Task
 from .errors import ClusterGone, InitializerFailed
 from .known_results import KnownResults
 from .rebuilt_errors import rebuild_exception
@@ -47,7 +48,8 @@ def room_of(client: Client) -> EngineRoom:
 
 def existing_room(client: Client) -> EngineRoom | None:
     """The engine room of `client` if there is one already."""
-    return client.__dict__.get("_engine_room")
+    room: EngineRoom | None = client.__dict__.get("_engine_room")
+    return room
 
 
 class EngineRoom:
@@ -137,8 +139,8 @@ class EngineRoom:
             tasks.append(task)
         self._register(view, results)
         self._put(line, [tasks[i : i + unit] for i in range(0, len(tasks), unit)], results)
-        for result, error in unsendable:
-            result.fail(error)
+        for result, reason in unsendable:
+            result.fail(reason)
         return results
 
     def fail_all(self, number: int, error: Exception, parent: MapResult) -> list[TaskResult]:

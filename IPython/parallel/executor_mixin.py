@@ -20,7 +20,7 @@ from ipyparallel.client.view import LazyMapIterator, View
 
 from . import call_pickling
 from .carried_errors import single_call
-from .dispatch.dispatcher import Line
+from .dispatch.lines import Line
 from .engine_room import room_of
 from .errors import ExecutorShutdown
 from .held_calls import submit_held

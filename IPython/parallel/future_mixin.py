@@ -27,7 +27,7 @@ def cancel(self: AsyncResult) -> bool:
     The messages of this result were sent when it was made, so they may have begun: False, unless `cancelled`.
     ``abort()`` asks the engines to leave out what has not begun. Any thread; never blocks. Source: PEP 3148.
     """
-    return self.cancelled()
+    return bool(self.cancelled())
 
 
 def running(self: AsyncResult) -> bool:

@@ -28,12 +28,12 @@ load().engine_runner.rebuilder = _rebuild
 
 def map_iter(self: AsyncMapResult) -> Iterator[Any]:
     """Iterate over the results as they come; an error is raised at its position, in its own type."""
-    return MapIteration.__iter__(self)  # type: ignore[arg-type]
+    return MapIteration.__iter__(self)
 
 
 def map_next(self: AsyncMapResult) -> Any:
     """The next result, as from the iterator that the standard library's ``map`` gives."""
-    return MapIteration.__next__(self)  # type: ignore[arg-type]
+    return MapIteration.__next__(self)
 
 
 def iterate(self: AsyncMapResult) -> Iterator[Any]:
@@ -74,7 +74,7 @@ def _part(whole: AsyncMapResult, child: Future[Any]) -> AsyncResult:
     part = AsyncResult.__new__(AsyncResult)
     # Before the part is made: one that is over resolves at once.
     part._collect_exceptions = partial(collect_map_exceptions, part)
-    part.__init__(  # type: ignore[misc]
+    part.__init__(
         whole._client, [child], fname=whole._fname, targets=[None], return_exceptions=whole._return_exceptions
     )
     return part

@@ -165,7 +165,8 @@ def _results(
 
 
 def _in_turn(tasks: Sequence[TaskResult], ordered: bool, deadline: float | None) -> Iterator[TaskResult]:
-    return iter(tasks) if ordered else as_completed(tasks, left(deadline))
+    as_they_end: Iterator[Any] = as_completed(tasks, left(deadline)) if not ordered else iter(tasks)
+    return as_they_end
 
 
 def _as_chunk(child: MessageFuture) -> MessageFuture:

@@ -103,7 +103,7 @@ class RemoteTraceback(Exception):
         super().__init__(text)
 
     def __str__(self) -> str:
-        return "\n" + self.args[0].rstrip("\n")
+        return "\n" + str(self.args[0]).rstrip("\n")
 
 
 class UnrebuiltError(RemoteError):
@@ -149,10 +149,10 @@ class FromEngine(RemoteError):
         super(RemoteError, self).__init__(*args, **kwargs)
 
     def __str__(self) -> str:
-        return super(RemoteError, self).__str__()
+        return str(super(RemoteError, self).__str__())
 
     def __repr__(self) -> str:
-        return super(RemoteError, self).__repr__()
+        return str(super(RemoteError, self).__repr__())
 
     def render_traceback(self) -> list[str]:
         """The traceback from the engine as a list of lines."""
@@ -178,9 +178,10 @@ def _record_slot(exc: BaseException) -> Any:
 def _record(exc: BaseException) -> dict[str, Any]:
     """The facts from the engine; made up for an instance that was never there, such as ``type(e)("again")``."""
     try:
-        return _record_slot(exc).__get__(exc)
+        record: dict[str, Any] = _record_slot(exc).__get__(exc)
     except AttributeError:
         return {"ename": type(exc).__name__, "evalue": str(exc), "traceback": None, "engine_info": {}}
+    return record
 
 
 def _has_record(exc: BaseException) -> bool:
@@ -452,9 +453,10 @@ def _empty(cls: type[BaseException], *args: object) -> BaseException:
         new = vars(owner).get("__new__")
         if isinstance(new, types.BuiltinFunctionType):
             try:
-                return new(cls, *args)
+                made: BaseException = new(cls, *args)
             except TypeError:  # of several builtin bases only one has the right layout
                 continue
+            return made
     raise TypeError(f"{cls.__name__} cannot be instantiated")
 
 

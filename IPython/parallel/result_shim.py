@@ -110,8 +110,8 @@ class _LooksOnlyCallable(type):
     """
 
     @property
-    def __mro__(cls) -> tuple[type, ...]:  # type: ignore[override]
-        return (collections.abc.Callable,)  # type: ignore[return-value]
+    def __mro__(cls) -> tuple[Any, ...]:
+        return (collections.abc.Callable,)
 
 
 class LazyResult(metaclass=_LooksOnlyCallable):
@@ -172,7 +172,8 @@ def _is_numpy(operand: Any) -> bool:
 
 
 def _future_of(shim: LazyResult) -> Future[Any]:
-    return object.__getattribute__(shim, "__self__")
+    future: Future[Any] = object.__getattribute__(shim, "__self__")
+    return future
 
 
 def _method_of(shim: LazyResult) -> MethodType:
@@ -202,11 +203,12 @@ def _class_of(shim: LazyResult, asker: str) -> type:
     if asker.partition(".")[0] in _INTROSPECTION:
         return MethodType
     try:
-        return _value_of(shim).__class__
+        cls: type = _value_of(shim).__class__
     except Exception:
         if asker == "IPython.core.formatters":
             return LazyResult
         raise
+    return cls
 
 
 def _module_name(frame: FrameType) -> str:

@@ -16,15 +16,15 @@ from ipyparallel.error import TaskAborted
 
 from .buffered_result import BufferedResult
 from .dispatch import task_states
-from .dispatch.dispatcher import PLAIN
 from .dispatch.lazy_future import LazyFuture
+from .dispatch.wire import PLAIN, Outcome
 from .engine_bundle import load
 
 _loads = load().shipping.loads
 
 if TYPE_CHECKING:
-    from .dispatch.dispatcher import Outcome, Task
     from .dispatch.groups import Travel
+    from .dispatch.lines import Task
     from .engine_room import EngineRoom
     from .map_result import MapResult
 

@@ -14,7 +14,7 @@ from ipyparallel import BroadcastView, DirectView, LoadBalancedView
 from ipyparallel.client.view import View
 
 from .call_pickling import CLIENT
-from .dispatch.dispatcher import Line
+from .dispatch.lines import Line
 from .errors import EngineDied
 
 # Flags of a load-balanced view that are about one message, and the scheduler's affair.
@@ -92,8 +92,8 @@ class ViewState:
 
 def state_of(view: View) -> ViewState:
     """The view's state, made when first asked for."""
-    state = view.__dict__.get("_executor_state")
-    return state if state is not None else view.__dict__.setdefault("_executor_state", ViewState())
+    state: ViewState | None = view.__dict__.get("_executor_state")
+    return view.__dict__.setdefault("_executor_state", ViewState()) if state is None else state
 
 
 def line_for(view: View) -> Line | None:

@@ -10,6 +10,7 @@ network that swallows everything, is noticed as well as a process that died.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import zmq
@@ -61,7 +62,7 @@ class ConnectionWatch:
             socket.setsockopt(zmq.HEARTBEAT_IVL, round(1000 * HEARTBEAT))
             socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, round(1000 * HEARTBEAT_TIMEOUT))
             stream = ZMQStream(socket.get_monitor_socket(_EVENTS), self._loop)
-            stream.on_recv(lambda message, number=number: self._hear(number, message))
+            stream.on_recv(partial(self._hear, number))
             connect_like(socket, client, watched)
             self._sockets.append(socket)
             self._streams.append(stream)

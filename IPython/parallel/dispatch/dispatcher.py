@@ -75,7 +75,7 @@ class Dispatcher:
         self._transport = transport
         self._policy = policy or BatchPolicy()
         # The garbage collector may come on a thread that holds it, and end an iteration, which cancels its calls.
-        self._lock = threading.RLock()
+        self._lock: threading.Lock | threading.RLock = threading.RLock()
         self._idle = threading.Condition(self._lock)
         self._engines: dict[str, Engine] = {}
         self._busy_lines: deque[Line] = deque()
@@ -322,9 +322,9 @@ class Dispatcher:
             try:
                 self._transport.send(group, _hearer(weakref.ref(self), self._inbox, group))
             except EngineLeft as error:
-                self._inbox.put((group, Lost(lambda call, error=error: error, sent=False)))
+                self._inbox.put((group, Lost(_always(error), sent=False)))
             except BaseException as error:  # the client was closed meanwhile, say, or Ctrl-C: no call without an end
-                self._inbox.put((group, Lost(lambda call, error=error: error)))
+                self._inbox.put((group, Lost(_always(error))))
                 interrupted = error if not isinstance(error, Exception) else interrupted
             group.sent()
             if group.engine not in self._engines:  # it left just now, and was buried without this group
@@ -346,7 +346,7 @@ class Dispatcher:
         except BaseException as error:
             _logger.exception("the dispatcher could not handle a message")
             if isinstance(news, Report):  # whatever it says, nobody shall wait for ever
-                self._inbox.put((group, Lost(lambda call, error=error: error)))
+                self._inbox.put((group, Lost(_always(error))))
 
     def _hear(self, group: Group | None, news: Any) -> None:
         """Take one message out of the inbox. On the dispatcher's thread, or for a light one on the receiving thread."""
@@ -560,6 +560,10 @@ def _is_light(news: Report | Lost) -> bool:
         and not news.returned
         and all(outcome.status == PLAIN and outcome.output is None for outcome in news.outcomes)
     )
+
+
+def _always(error: BaseException) -> Callable[[str], BaseException]:
+    return lambda call: error
 
 
 def _serve(inbox: queue.SimpleQueue[Any], dispatcher_ref: weakref.ref[Dispatcher]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .batch_policy import OVERRUN
 
 if TYPE_CHECKING:
-    from ..call_pickling import PickledFunction
+    from ..call_pickling import FreshFunction, PickledFunction
     from .lines import Line, Task
     from .wire import HadBegun
 
@@ -90,7 +90,7 @@ class Group:
         self.pending.clear()
         return tasks
 
-    def _unknown(self, engine: Engine, tasks: list[Task]) -> list[PickledFunction]:
+    def _unknown(self, engine: Engine, tasks: list[Task]) -> list[PickledFunction | FreshFunction]:
         functions = {(self.line.space, task.function.key): task.function for task in tasks if task.function is not None}
         unknown = [function for key, function in functions.items() if key not in engine.known]
         engine.known.update(functions)

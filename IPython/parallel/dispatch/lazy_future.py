@@ -43,12 +43,14 @@ class LazyFuture(Future):  # type: ignore[type-arg]
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]
         if self._made_condition is None:
-            made, waiters, done_callbacks = threading.Condition(), [], []
+            made = threading.Condition()
+            waiters: list[Any] = []
+            done_callbacks: list[Callable[..., object]] = []
             with _making:
                 if self._made_condition is None:
                     self._waiters, self._done_callbacks = waiters, done_callbacks
                     self._made_condition = made
-        return self._made_condition  # type: ignore[return-value]
+        return self._made_condition
 
     def done(self) -> bool:
         """Whether the call is over: finished, failed or cancelled. Any thread. Source: PEP 3148."""
@@ -93,4 +95,4 @@ class LazyFuture(Future):  # type: ignore[type-arg]
             for waiter in self._waiters:
                 tell(waiter)
             condition.notify_all()
-        self._invoke_callbacks()
+        self._invoke_callbacks()  # type: ignore[attr-defined]  # of the standard library, and not in its types

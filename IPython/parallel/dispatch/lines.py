@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import task_states
 
 if TYPE_CHECKING:
-    from ..call_pickling import Payload, PickledFunction
+    from ..call_pickling import FreshFunction, Payload, PickledFunction
     from .groups import Engine
 
 
@@ -23,7 +23,7 @@ class Task:
     def __init__(
         self,
         future: Any,
-        function: PickledFunction | None,
+        function: PickledFunction | FreshFunction | None,
         payload: Payload,
         name: str,
         label: str | None = None,
@@ -34,6 +34,7 @@ class Task:
         self.payload = payload
         self.name = name
         self.line: Any = None  # a Line, from `Dispatcher.submit` on
+        self.serial: int  # from then on, too
         self.withdrawn = False
         self.unwanted = False  # nobody waits for it any more, should an engine give it back
         self.retries = 0  # how often it may run again if lost with its engine

@@ -137,9 +137,9 @@ class _AliasLoader(InspectLoader):
         """The code of ipyparallel's module, for ``python -m``."""
         return self._real_loader().get_code(self._real)
 
-    def _real_loader(self) -> Any:
+    def _real_loader(self) -> InspectLoader:
         spec = importlib.util.find_spec(self._real)
-        assert spec is not None
+        assert spec is not None and isinstance(spec.loader, InspectLoader)
         return spec.loader
 
 

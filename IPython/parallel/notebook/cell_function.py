@@ -28,7 +28,7 @@ def function_of_cell(shell: InteractiveShell, cell: str) -> Callable[[], Any]:
     SyntaxError
         As the cell itself would raise it, or for ``from module import *``.
     """
-    source = shell.transform_cell(cell)
+    source = shell.transform_cell(cell)  # type: ignore[no-untyped-call]  # IPython's, without types
     filename = shell.compile.cache(source, shell.execution_count, raw_code=cell)
     body = ast.parse(source, filename).body
     if body and isinstance(body[-1], ast.Expr):
@@ -91,4 +91,5 @@ def _built(definition: ast.stmt, filename: str, namespace: dict[str, Any]) -> Ca
     module = ast.fix_missing_locations(ast.Module([definition], []))
     made: dict[str, Any] = {}
     exec(compile(module, filename, "exec", dont_inherit=True), namespace, made)
-    return made[NAME]
+    function: Callable[[], Any] = made[NAME]
+    return function

@@ -2,6 +2,8 @@
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
+# IPython's own decorators have no types.
+# mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
 from __future__ import annotations
 
 import argparse
@@ -70,6 +72,8 @@ class ClusterMagics(Magics):
     shell : InteractiveShell
     """
 
+    shell: InteractiveShell  # there always is one
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self._cluster: ChosenCluster | None = None
@@ -103,7 +107,7 @@ class ClusterMagics(Magics):
 
     @no_var_expand
     @cell_magic
-    def submit(self, line: str, cell: str) -> Future | None:
+    def submit(self, line: str, cell: str) -> Future[Any] | None:
         """Run the cell on an engine of `view`, and give its future at once.
 
         ``%%submit`` alone returns the future; ``%%submit name`` puts it into the namespace under that
@@ -115,7 +119,7 @@ class ClusterMagics(Magics):
             raise UsageError(f"%%submit takes the name of a variable for the future, not {name!r}")
         if self._cluster is None:
             raise UsageError(NO_CLUSTER)
-        future = self._given["view"].submit(function_of_cell(self.shell, cell))
+        future: Future[Any] = self._given["view"].submit(function_of_cell(self.shell, cell))
         if not name:
             return future
         self.shell.push({name: future})

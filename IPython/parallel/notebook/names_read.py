@@ -63,7 +63,7 @@ class _Order(ast.NodeVisitor):
         self._perhaps(node.body)
         self._perhaps(node.orelse)
 
-    visit_While = visit_If
+    visit_While = visit_If  # type: ignore[assignment]  # both have a body and an else
 
     def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         self.visit(node.iter)
@@ -78,7 +78,7 @@ class _Order(ast.NodeVisitor):
             self._perhaps([handler])
         self.visit_all(node.finalbody)
 
-    visit_TryStar = visit_Try
+    visit_TryStar = visit_Try  # type: ignore[assignment]  # of the same fields
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         self.visit_all([node.type])
@@ -90,7 +90,7 @@ class _Order(ast.NodeVisitor):
         for case in node.cases:
             before = set(self._bound)
             for part in ast.walk(case.pattern):
-                self._bound |= {getattr(part, "name", None), getattr(part, "rest", None)} - {None}
+                self._bound |= {name for field in ("name", "rest") if (name := getattr(part, field, None)) is not None}
             self.visit_all([case.pattern, case.guard, *case.body])
             self._bound = before
 

@@ -16,11 +16,14 @@ from concurrent.futures import (
 from concurrent.futures._base import DoneAndNotDoneFutures
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from ipyparallel import AsyncHubResult, AsyncResult
 from tqdm.auto import tqdm
 
 __all__ = ["wait_interactive"]
+
+T = TypeVar("T")
 
 # Seconds between two looks at results that only tell when they are asked.
 INTERVAL = 0.1
@@ -34,13 +37,13 @@ class _Bar(tqdm):
 
 
 def wait_interactive(
-    futures: Future | Iterable[Future],
+    futures: Future[T] | Iterable[Future[T]],
     timeout: float | None = None,
     return_when: str = ALL_COMPLETED,
     *,
     desc: str | None = None,
     disable: bool | None = False,
-) -> DoneAndNotDoneFutures:
+) -> DoneAndNotDoneFutures[T]:
     """Wait for futures as `concurrent.futures.wait` does, and show a progress bar meanwhile.
 
     Parameters
@@ -100,14 +103,14 @@ class _Waited:
     tell.
     """
 
-    def __init__(self, futures: set[Future]) -> None:
+    def __init__(self, futures: set[Future[Any]]) -> None:
         self.futures = futures
         self._asked = {future for future in futures if _is_to_be_asked(future)}
         self.total = sum(_calls(future) for future in futures)
         self._left = set(futures)
         self._over = 0
         self._failed = False
-        self._news: SimpleQueue[Future] = SimpleQueue()
+        self._news: SimpleQueue[Future[Any]] = SimpleQueue()
         for future in futures - self._asked:
             future.add_done_callback(self._news.put)
 
@@ -132,13 +135,13 @@ class _Waited:
             return True
         return not self._left or (return_when == FIRST_EXCEPTION and self._failed)
 
-    def _settle(self, future: Future) -> None:
+    def _settle(self, future: Future[Any]) -> None:
         self._left.discard(future)
         self._over += _calls(future)
         self._failed = self._failed or (not future.cancelled() and future.exception() is not None)
 
 
-def _checked(futures: Iterable[Future]) -> set[Future]:
+def _checked(futures: Iterable[Future[T]]) -> set[Future[T]]:
     found = set()
     for future in futures:
         if not isinstance(future, Future):
@@ -149,14 +152,14 @@ def _checked(futures: Iterable[Future]) -> set[Future]:
     return found
 
 
-def _is_to_be_asked(future: Future) -> bool:
+def _is_to_be_asked(future: Future[Any]) -> bool:
     return isinstance(future, AsyncHubResult) or _calls(future) > 1
 
 
-def _calls(future: Future) -> int:
+def _calls(future: Future[Any]) -> int:
     """Of how many calls this is the result."""
     return len(future) if isinstance(future, AsyncResult) else 1
 
 
 def _calls_over(future: AsyncResult) -> int:
-    return min(future.progress, _calls(future))
+    return min(int(future.progress), _calls(future))

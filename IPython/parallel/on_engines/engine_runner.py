@@ -75,7 +75,7 @@ class RunningGroup:
         if type(data) is bytes and len(data) <= INLINE:
             return data
         first = len(self.large) + 1
-        self.large += data if type(data) is list else [data]
+        self.large += data if isinstance(data, list) else [data]
         return range(first, len(self.large) + 1)
 
     def give_back(self) -> None:
@@ -162,7 +162,7 @@ class Runner:
         self._user_ns = user_ns
         self._hidden = hidden
         self.output = output
-        self._functions: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
+        self._functions: OrderedDict[tuple[str, bytes | None], Any] = OrderedDict()
         self._set_up: dict[str, dict[str, Any] | None] = {}
         self._epochs: dict[str, int] = {}
         self._in_call = False
@@ -274,6 +274,7 @@ class Runner:
     ) -> tuple[Any, ...]:
         """Run one call; its outcome: serial, status, payload, started, completed, output."""
         started = time.time()
+        data: Any
         try:
             if broken is not None:
                 status, data = ERROR, pickle.dumps(dict(broken, setup=True))
@@ -303,7 +304,7 @@ class Runner:
             function = self._function((group.header["space"], key))
         return function(*args, **kwargs)
 
-    def _function(self, key: tuple[str, bytes]) -> Any:
+    def _function(self, key: tuple[str, bytes | None]) -> Any:
         function = self._functions[key]
         if type(function) is _Unloaded:
             function = self._functions[key] = pickle.loads(function.data)
@@ -318,7 +319,8 @@ class Runner:
             function, args, kwargs = pickle.loads(payload)
             return _Packed(shipping.dumps(function(*args, **kwargs)))
 
-        return self._carrying_errors(name, call)
+        packed: _Packed = self._carrying_errors(name, call)
+        return packed
 
     def run_mapped(self, name: str, space: str, payload: bytes, args: bytes) -> Any:
         """Run one call of a chunk. Its error is a result: raised, it would lose the others'."""
@@ -435,7 +437,8 @@ def remote_failure(error: BaseException, packed: dict[str, Any]) -> Exception:
         return lines
 
     members = {"_render_traceback_": render, "__str__": lambda self: text, "__module__": type(error).__module__}
-    return type(type(error).__name__, (Exception,), members)(text)
+    failure: Exception = type(type(error).__name__, (Exception,), members)(text)
+    return failure
 
 
 FAILURE_MARK = "\x00IPython.parallel:"

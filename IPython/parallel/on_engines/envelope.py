@@ -62,14 +62,14 @@ def seal(session: Any, header: bytes, parent: bytes, metadata: bytes, content: b
     return [DELIMITER, session.sign(parts), *parts]
 
 
-def split(frames: Sequence[Any]) -> tuple[list[bytes], Sequence[Any]]:
+def split(frames: Sequence[Any]) -> tuple[list[bytes], list[Any]]:
     """The identities, and the frames behind the delimiter: of ours or not."""
     idents: list[bytes] = []
     for index, frame in enumerate(frames):
         if (data := frame.bytes) == DELIMITER:
-            return idents, frames[index + 1 :]
+            return idents, list(frames[index + 1 :])
         idents.append(data)
-    return idents, ()
+    return idents, []
 
 
 def is_ours(parts: Sequence[Any]) -> bool:
@@ -92,4 +92,5 @@ def unseal(session: Any, parts: Sequence[Any]) -> Envelope:
         if not hmac.compare_digest(signature, session.sign(said)):
             raise ValueError("a message is not signed with this cluster's key")
         session._add_digest(signature)
-    return Envelope(*said, [frame.buffer for frame in parts[5:]])
+    header, parent, metadata, content = said
+    return Envelope(header, parent, metadata, content, [frame.buffer for frame in parts[5:]])

@@ -111,7 +111,8 @@ def arrived(name: str) -> Any:
 
 def global_names(code: types.CodeType) -> Iterable[str]:
     """The names of globals that `code`, and the code of functions defined in it, refers to."""
-    return _cloudpickle._extract_code_globals(code)
+    names: Iterable[str] = _cloudpickle._extract_code_globals(code)
+    return names
 
 
 def make_cached(function: Any, parameters: dict[str, Any]) -> Any:
@@ -166,7 +167,7 @@ def offer_and_find(
     return find(module, qualname) if qualname else found
 
 
-_DISPATCHING_CODE = functools.singledispatch(lambda: None).__code__
+_DISPATCHING_CODE = functools.singledispatch(lambda first: None).__code__  # type: ignore[attr-defined]  # it is a function
 
 
 def make_code(version: tuple[int, int], filename: str, arguments: tuple[Any, ...]) -> types.CodeType:
@@ -247,8 +248,9 @@ class Pickler(cloudpickle.Pickler):
         if isinstance(obj, functools.cached_property):
             return NotImplemented
         if getattr(obj, "__code__", None) is _DISPATCHING_CODE and self._is_by_value(obj):
-            rest = [(cls, function) for cls, function in obj.registry.items() if cls is not object]
-            return make_dispatching, ([(object, obj.registry[object]), *rest],)
+            registry = obj.registry  # type: ignore[union-attr]  # mypy takes it for one of `_REDUCED`
+            rest = [(cls, function) for cls, function in registry.items() if cls is not object]
+            return make_dispatching, ([(object, registry[object]), *rest],)
         reduced = super().reducer_override(obj)
         if reduced is NotImplemented or len(reduced) != 6:
             return reduced

@@ -48,7 +48,7 @@ class ClusterExecutor(Executor):
         self._backing = named or self._default
         self._max_workers = max_workers or self._engines()
         self._limit = max_workers
-        self._initializer = initializer
+        self._initializer: Callable[..., object] | None = initializer
         self._initargs = initargs
         self._view: LoadBalancedView | None = None
         self._shutdown_thread = False
@@ -61,7 +61,7 @@ class ClusterExecutor(Executor):
 
     def _submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         view, backing = self._open_view()
-        future = view.submit(fn, *args, **kwargs)
+        future: Future[Any] = view.submit(fn, *args, **kwargs)
         backing.on_submit(future)
         return future
 
@@ -106,7 +106,7 @@ class ClusterExecutor(Executor):
             return self._view, self._backing
 
 
-class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):
+class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):  # type: ignore[misc]  # private names
     """`concurrent.futures.ProcessPoolExecutor` on a cluster.
 
     Parameters
@@ -181,7 +181,7 @@ class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):
             abandon_running(self._backing, [self._view], _terminated)
 
 
-class ThreadPoolExecutor(ClusterExecutor, thread_pools.ThreadPoolExecutor):
+class ThreadPoolExecutor(ClusterExecutor, thread_pools.ThreadPoolExecutor):  # type: ignore[misc]  # private names
     """`concurrent.futures.ThreadPoolExecutor` on a cluster: arguments and results travel, nothing
     else is shared.
 

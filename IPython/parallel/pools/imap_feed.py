@@ -80,7 +80,8 @@ class Feed:
                 raise TimeoutError
             future = self._next.popleft() if self._next else None
         if future is None:
-            return self._end()
+            self._end()
+            return None
         if not future.done() and not wait_for([future], left(deadline)).done:
             with self._changed:
                 self._next.appendleft(future)

@@ -170,7 +170,8 @@ class Pool(stdlib.Pool):
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int | None = None
     ) -> list[Any]:
         """The list of ``func(item)`` for all items, waiting for it."""
-        return self.map_async(func, iterable, chunksize).get()
+        values: list[Any] = self.map_async(func, iterable, chunksize).get()
+        return values
 
     def starmap(
         self,
@@ -179,9 +180,10 @@ class Pool(stdlib.Pool):
         chunksize: int | None = None,
     ) -> list[Any]:
         """The list of ``func(*items)`` for all tuples of items, waiting for it."""
-        return self.starmap_async(func, iterable, chunksize).get()
+        values: list[Any] = self.starmap_async(func, iterable, chunksize).get()
+        return values
 
-    def map_async(
+    def map_async(  # type: ignore[override]  # the class for it is private to the standard library
         self,
         func: Callable[..., Any],
         iterable: Iterable[Any],
@@ -208,7 +210,7 @@ class Pool(stdlib.Pool):
         futures = [self._submit(func, *args) for args in list(iterable)]
         return AsyncResult(self, futures, callback, error_callback)
 
-    def imap(
+    def imap(  # type: ignore[override]  # None is a TypeError, in the standard library as well
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1
     ) -> IMapIterator:
         """Iterate over ``func(item)``, in order; the input is read on a thread, some way ahead of
@@ -224,7 +226,7 @@ class Pool(stdlib.Pool):
         """
         return IMapIterator(self, self._feed(func, iterable, chunksize, in_order=True))
 
-    def imap_unordered(
+    def imap_unordered(  # type: ignore[override]  # as in `imap`
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1
     ) -> IMapIterator:
         """As `imap`, with results in the order in which they arrive."""
@@ -277,7 +279,7 @@ class Pool(stdlib.Pool):
             raise ValueError("Pool not running")
 
     def _submit(self, func: Callable[..., Any], /, *args: Any, **kwds: Any) -> Future[Any]:
-        future = self._view.submit(func, *args, **kwds)
+        future: Future[Any] = self._view.submit(func, *args, **kwds)
         self._backing.on_submit(future)
         return future
 

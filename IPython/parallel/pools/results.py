@@ -26,7 +26,7 @@ __all__ = ["AsyncResult", "IMapIterator", "SingleResult"]
 _logger = logging.getLogger(__name__)
 
 
-class AsyncResult(stdlib.AsyncResult):
+class AsyncResult(stdlib.AsyncResult[Any]):
     """The result of many calls, a list; of a pool's ``map_async`` and its like. Any thread."""
 
     def __init__(
@@ -139,7 +139,7 @@ def _error_of(future: Future[Any]) -> BaseException | None:
         return error
 
 
-class IMapIterator(stdlib.IMapIterator):
+class IMapIterator(stdlib.IMapIterator[Any]):
     """Results of a pool's ``imap`` or ``imap_unordered``. Any thread."""
 
     def __init__(self, pool: stdlib.Pool, feed: Feed) -> None:

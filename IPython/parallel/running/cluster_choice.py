@@ -118,7 +118,8 @@ def connection_file_of(profile: str | None, cluster_id: str | None) -> Path:
 
 def _security_dir(profile: str) -> Path:
     try:
-        return Path(ProfileDir.find_profile_dir_by_name(get_ipython_dir(), profile).security_dir)
+        found = ProfileDir.find_profile_dir_by_name(get_ipython_dir(), profile)  # type: ignore[no-untyped-call]
+        return Path(found.security_dir)
     except ProfileDirError:
         raise ClusterUnavailable(f"there is no profile {profile!r} in {get_ipython_dir()}") from None
 

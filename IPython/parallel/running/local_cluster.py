@@ -228,7 +228,8 @@ class LocalCluster:
         ready = self._client.wait_for_engines(self.n, block=False, interactive=False, timeout=_seconds_to(deadline))
         while True:
             try:
-                return ready.result(0.1)
+                ready.result(0.1)
+                return
             except TimeoutError:
                 if ready.done():
                     here = len(self._client.ids)
@@ -430,7 +431,7 @@ def _listens(port: int) -> bool:
 def _is_alive(process: psutil.Process) -> bool:
     # A zombie has ended: whether and when its parent (for an orphan, init) takes note is not ours to wait for.
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -161,8 +161,8 @@ class Screen:
     def _show_bar(self) -> _Bar:
         bar = self._bar = _Bar(total=0, file=sys.__stderr__, unit="call", leave=False, dynamic_ncols=True)
         if _is_terminal(sys.stdout):
-            sys.stdout = _Shared(sys.stdout, self)  # type: ignore[assignment]
-        sys.stderr = _Shared(sys.stderr, self)  # type: ignore[assignment]
+            sys.stdout = _Shared(sys.stdout, self)
+        sys.stderr = _Shared(sys.stderr, self)
         return bar
 
     def close(self) -> None:

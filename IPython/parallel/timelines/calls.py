@@ -15,6 +15,7 @@ from ipyparallel.error import RemoteError
 
 from ..dispatch import task_states
 from ..engine_room import existing_room
+from ..known_results import KnownResults
 from ..map_result import MapResult
 from ..task_result import TaskResult
 from ..view_state import state_of
@@ -124,7 +125,7 @@ def _not_a_source(thing: Any) -> TypeError:
 def _results_of_view(view: View) -> Iterator[Any]:
     """The view's results that somebody still has, or that are not over."""
     room = existing_room(view.client)
-    known = {} if room is None else room.results
+    known: KnownResults | dict[str, Any] = {} if room is None else room.results
     for msg_id in list(view.history):
         result = known.get(msg_id)
         if result is not None:
