@@ -42,7 +42,7 @@ setup(
     # A namespace package: `IPython/` itself belongs to ipython, so no `IPython/__init__.py` may ever be shipped.
     # `find_packages` would find nothing and make an empty wheel without a word.
     packages=find_namespace_packages(include=["IPython.parallel*"], exclude=["*.__pycache__", "*.__pycache__.*"]),
-    package_data={"IPython.parallel": ["py.typed"]},
+    package_data={"IPython.parallel": ["py.typed", "declared.pyi"]},
     include_package_data=False,
     # No console scripts: ipcluster, ipcontroller and ipengine belong to ipyparallel and would go with our uninstall.
     install_requires=[
@@ -93,6 +93,7 @@ setup(
         # Whom `tools/benchmarks` compares with, beside the standard library and stock ipyparallel.
         "benchmarks": ["distributed", "loky", "mpi4py", "numpy", "ray"],
         "docs": ["sphinx>=7.4"],
+        "lint": ["mypy>=1.18", "ruff>=0.12"],
         "upstream": ["pytest>=8", "pytest-asyncio", "pytest-timeout", "testpath"],
     },
     options={

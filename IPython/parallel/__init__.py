@@ -14,7 +14,12 @@ if __name__ != "IPython.parallel":
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ipyparallel import AsyncResult, Client, Cluster, DirectView, LoadBalancedView
+if TYPE_CHECKING:
+    from .declared import AsyncHubResult as AsyncHubResult
+    from .declared import AsyncMapResult as AsyncMapResult
+    from .declared import AsyncResult, Client, Cluster, DirectView, LoadBalancedView
+else:
+    from ipyparallel import AsyncResult, Client, Cluster, DirectView, LoadBalancedView
 
 from .legacy import imports as legacy_imports
 from .legacy.names import PUBLIC

@@ -62,14 +62,14 @@ def seal(session: Any, header: bytes, parent: bytes, metadata: bytes, content: b
     return [DELIMITER, session.sign(parts), *parts]
 
 
-def split(frames: Sequence[Any]) -> tuple[list[bytes], list[Any]]:
+def split(frames: Sequence[Any]) -> tuple[list[bytes], Sequence[Any]]:
     """The identities, and the frames behind the delimiter: of ours or not."""
     idents: list[bytes] = []
     for index, frame in enumerate(frames):
         if (data := frame.bytes) == DELIMITER:
-            return idents, list(frames[index + 1 :])
+            return idents, frames[index + 1 :]
         idents.append(data)
-    return idents, []
+    return idents, ()
 
 
 def is_ours(parts: Sequence[Any]) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from . import envelope
@@ -126,7 +126,7 @@ class Door:
             return self._turns.kernels_own(frames)
         return self._turns.take(lambda: self._context.run(self._handle, idents, parts))
 
-    def _handle(self, idents: list[bytes], parts: list[Any]) -> None:
+    def _handle(self, idents: list[bytes], parts: Sequence[Any]) -> None:
         kernel = self._kernel
         try:
             group = envelope.unseal(kernel.session, parts)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures import process as process_pools
 from concurrent.futures import thread as thread_pools
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from ..running.local_cluster import usable_cores
 from .backing import Backing, abandon_running, interrupt_until_over, open_view
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ipyparallel import Client, LoadBalancedView
 
 __all__ = ["ProcessPoolExecutor", "ThreadPoolExecutor"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class ClusterExecutor(Executor):
@@ -66,8 +69,8 @@ class ClusterExecutor(Executor):
         return future
 
     def map(
-        self, fn: Callable[..., Any], *iterables: Iterable[Any], chunksize: int = 1, **limits: Any
-    ) -> Iterator[Any]:
+        self, fn: Callable[..., T], *iterables: Iterable[Any], chunksize: int = 1, **limits: Any
+    ) -> Iterator[T]:
         """Iterate over the results, in order; `chunksize` changes nothing. Source: PEP 3148."""
         # Grouping is the view's business and follows what it measures. A chunk of the standard
         # library's is one task, which loses all its results when one call fails; here each call has
@@ -159,7 +162,7 @@ class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):  
         self._set_up(max_workers, initializer, initargs, named_backing(client, profile))
 
     # In each class of its own, so that a wrong call is told of by the class's name.
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedule the call on an engine; its result is a future. Source: PEP 3148."""
         return self._submit(fn, *args, **kwargs)
 
@@ -207,7 +210,7 @@ class ThreadPoolExecutor(ClusterExecutor, thread_pools.ThreadPoolExecutor):  # t
         self._thread_name_prefix = thread_name_prefix
         self._set_up(max_workers, initializer, initargs)
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedule the call on an engine; its result is a future. Source: PEP 3148."""
         return self._submit(fn, *args, **kwargs)
 

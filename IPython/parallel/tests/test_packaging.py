@@ -128,7 +128,7 @@ def test_wheel_holds_the_package_and_its_metadata_only(source: Path, wheel: Path
     package = {
         path.relative_to(source).as_posix()
         for path in (source / "IPython" / "parallel").rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in (".py", ".pyi") or path.name == "py.typed"
     }
     names = names_in(wheel)
     beside = {PurePosixPath(name).parts[0] for name in names - package}
