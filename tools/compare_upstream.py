@@ -17,29 +17,22 @@ import importlib
 import importlib.util
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 import ipyparallel
-import psutil
+import isolated_runs
+from isolated_runs import Outcomes, counted, print_list
 
-# This very file is loaded into the pytest processes as a plugin; these variables speak to it there.
-OUTCOMES_VARIABLE = "COMPARE_UPSTREAM_OUTCOMES"
-# Every process of a run inherits this, engines and controllers in sessions of their own too: nothing outlives the run.
-RUN_VARIABLE = "COMPARE_UPSTREAM_RUN"
+# This very file is loaded into the pytest processes as a plugin; this variable speaks to it there.
 PATCHED_VARIABLE = "COMPARE_UPSTREAM_PATCHED"
 
 PACKAGE = Path(ipyparallel.__file__).parent
 PLUGIN = Path(__file__).stem
 INI = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
 NEEDED = ("pytest", "pytest_asyncio", "pytest_timeout", "testpath")
-
-Outcomes = dict[str, str]
 
 
 # -- in the pytest process ---------------------------------------------------------------------------------------
@@ -54,13 +47,6 @@ def pytest_sessionstart() -> None:
         import pytest  # the comparing process does without
 
         pytest.exit(f"ipyparallel is {'already' if patched else 'not'} patched", returncode=2)
-
-
-def pytest_runtest_logreport(report) -> None:  # type: ignore[no-untyped-def]
-    """Append the outcome of one phase of one test to a file, so that a run that is killed has not lost the rest."""
-    if report.when == "call" or report.outcome != "passed":
-        with open(os.environ[OUTCOMES_VARIABLE], "a", encoding="utf-8") as file:
-            file.write(json.dumps([report.nodeid, report.outcome]) + "\n")
 
 
 # -- in the comparing process ------------------------------------------------------------------------------------
@@ -129,76 +115,28 @@ def run_suite(modules: Iterable[Path], options: argparse.Namespace, *, patched: 
 
 def run_pytest(target: str, options: argparse.Namespace, *, patched: bool) -> Outcomes:
     """Run pytest on `target` away from the user's profile and return the outcome of each test."""
-    run = uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="compare-upstream-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         (directory / "pytest.ini").write_text(INI, encoding="utf-8")
-        (directory / "outcomes").touch()
-        with open(directory / "output", "wb") as output:
-            process = subprocess.Popen(
-                command_line(directory, target, options),
-                cwd=directory,
-                env=isolated_environment(directory, run, patched=patched),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                process.wait(options.module_timeout)
-            except subprocess.TimeoutExpired:
-                print(f"compare_upstream: {target} took too long and was stopped", file=sys.stderr)
-            finally:
-                end_processes(run)
-                process.wait()
-        outcomes = read_outcomes(directory / "outcomes")
-        if options.verbose or not outcomes:
-            print((directory / "output").read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
-        return outcomes
+        return isolated_runs.run_pytest(
+            arguments_of_run(directory, target, options),
+            directory,
+            limit=options.module_timeout,
+            variables={PATCHED_VARIABLE: "1"} if patched else {},
+            verbose=options.verbose,
+        )
 
 
-def isolated_environment(directory: Path, run: str, *, patched: bool) -> dict[str, str]:
-    """The environment of a run: a home of its own, and this file importable as a plugin."""
-    tools = str(Path(__file__).resolve().parent)
-    environment = os.environ | {
-        "HOME": str(directory),
-        "IPYTHONDIR": str(directory / "ipython"),
-        "PYTHONPATH": os.pathsep.join(filter(None, [tools, os.environ.get("PYTHONPATH")])),
-        OUTCOMES_VARIABLE: str(directory / "outcomes"),
-        RUN_VARIABLE: run,
-    }
-    return environment | ({PATCHED_VARIABLE: "1"} if patched else {})
-
-
-def command_line(directory: Path, target: str, options: argparse.Namespace) -> list[str]:
+def arguments_of_run(directory: Path, target: str, options: argparse.Namespace) -> list[str]:
     """The command line of one pytest run, deaf to any configuration but its own."""
     return [
-        *(sys.executable, "-m", "pytest", "-q", "-c", str(directory / "pytest.ini"), f"--rootdir={PACKAGE.parent}"),
-        *("-p", PLUGIN, "-p", "no:cacheprovider", "--asyncio-mode=auto"),
+        *("-c", str(directory / "pytest.ini"), f"--rootdir={PACKAGE.parent}"),
+        *("-p", PLUGIN, "--asyncio-mode=auto"),
         # "signal" ends one test and lets the others run; "thread" would end the process.
         *(f"--timeout={options.test_timeout}", "--timeout-method=signal"),
         *options.pytest_arguments,
         target,
     ]
-
-
-def end_processes(run: str) -> None:
-    """Kill every process that carries the mark of this run."""
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(RUN_VARIABLE) == run:
-                process.send_signal(signal.SIGKILL)
-        except (psutil.Error, OSError):
-            continue  # not ours to read, or gone already
-
-
-def read_outcomes(path: Path) -> Outcomes:
-    """Fold the phases of each test into one outcome: what went wrong in any phase stands."""
-    outcomes: Outcomes = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        nodeid, outcome = json.loads(line)
-        if outcomes.get(nodeid) != "failed":
-            outcomes[nodeid] = outcome
-    return outcomes
 
 
 def broken(without: Outcomes, with_patch: Outcomes) -> list[str]:
@@ -236,20 +174,6 @@ def print_summary(title: str, outcomes: Outcomes) -> int:
     return 0 if outcomes else 2
 
 
-def print_list(title: str, nodeids: list[str]) -> None:
-    """Print a heading and one test a line, or nothing when there is none."""
-    if nodeids:
-        print(f"  {title}:")
-        print(*(f"    {nodeid}" for nodeid in nodeids), sep="\n")
-
-
-def counted(outcomes: Outcomes) -> str:
-    """Counts by outcome, such as ``31 passed, 2 skipped``."""
-    values = list(outcomes.values())
-    return ", ".join(f"{values.count(name)} {name}" for name in sorted(set(values))) or "no tests"
-
-
 if __name__ == "__main__":
-    # Ended from outside, it still ends what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    isolated_runs.end_cleanly_when_terminated()
     sys.exit(main(sys.argv[1:]))

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Kill, stop and crash engines at random under load, and count what became of the calls.
 
     python tools/fault_campaign.py --seconds 300 [--engines 6] [--seed 1]
@@ -87,7 +88,9 @@ FAULTS = ("SIGKILL", "SIGSTOP", "os._exit", "segfault")
 class Campaign:
     """A cluster, and the rounds on it."""
 
-    def __init__(self, cluster: local_cluster.LocalCluster, engines: int, chance: random.Random, undo: ExitStack) -> None:
+    def __init__(
+        self, cluster: local_cluster.LocalCluster, engines: int, chance: random.Random, undo: ExitStack
+    ) -> None:
         self.client = cluster.start()
         self.view = self.client.load_balanced_view()
         self._cluster, self._engines, self._chance, self._undo = cluster, engines, chance, undo
@@ -133,7 +136,9 @@ class Campaign:
     def _victim(self, futures: list[Future[Any]]) -> str:
         """An engine that has some of the calls, if there is one."""
         busy = {future._travel.engine for future in futures if future._travel is not None and not future.done()}
-        return self._chance.choice(sorted(busy & set(self.client._engines.values())) or list(self.client._engines.values()))
+        return self._chance.choice(
+            sorted(busy & set(self.client._engines.values())) or list(self.client._engines.values())
+        )
 
     def _harm(self, fault: str, victim: int, pid: int) -> list[Future[Any]]:
         """Do it; the calls that are expected to fail for it."""

@@ -20,32 +20,26 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import importlib
-import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 
-import psutil
+import isolated_runs
+from isolated_runs import Outcomes, counted, print_list
 
 RELEASES = ("1.0.0", "1.2.1", "2.4.1", "3.2.3")
 PACKAGE = "legacy_parallel_tests"
 # Several tests are races, or allow 0.1 s for a call: what fails on a busy machine may pass alone.
 MORE_ATTEMPTS = 2
-# This very file is loaded into the pytest processes as a plugin; these variables speak to it there.
-OUTCOMES_VARIABLE = "LEGACY_SUITES_OUTCOMES"
-# Every process of a run inherits this, engines and controllers in sessions of their own too: nothing
-# outlives the run.
-RUN_VARIABLE = "LEGACY_SUITES_RUN"
+# This very file is loaded into the pytest processes as a plugin; this variable speaks to it there.
 PLAIN_VARIABLE = "LEGACY_SUITES_PLAIN"
 
 # Made in each source file, before it is imported. Only imports, and what Python 3 cannot read.
@@ -169,7 +163,6 @@ EXPECTED: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 INI = "[pytest]\nfilterwarnings =\n    ignore::DeprecationWarning\n"
-Outcomes = dict[str, str]
 
 
 # -- in the pytest process ----------------------------------------------------------------------------
@@ -212,13 +205,6 @@ def pytest_collection_finish(session) -> None:  # type: ignore[no-untyped-def]
 def pytest_sessionfinish() -> None:
     """Stop the suite's cluster."""
     importlib.import_module(PACKAGE).teardown()
-
-
-def pytest_runtest_logreport(report) -> None:  # type: ignore[no-untyped-def]
-    """Append the outcome of one phase of a test to a file: a run that is killed has not lost the rest."""
-    if report.when == "call" or report.outcome != "passed":
-        with open(os.environ[OUTCOMES_VARIABLE], "a", encoding="utf-8") as file:
-            file.write(json.dumps([report.nodeid.rpartition("/")[2], report.outcome]) + "\n")
 
 
 # -- in the process that runs the suites --------------------------------------------------------------
@@ -317,36 +303,25 @@ def run_release(release: str, tests: Path, options: argparse.Namespace) -> Outco
 
 def run_pytest(tests: Path, options: argparse.Namespace, wanted: list[str]) -> Outcomes:
     """Run pytest on tests of a suite, away from the user's profile, and return the outcome of each test."""
-    run = uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="legacy-suite-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         lay_out(tests, directory, tests.name.rpartition("-")[2])
-        with open(directory / "output", "wb") as output:
-            process = subprocess.Popen(
-                command_line([f"{PACKAGE}/{test}" for test in wanted], options),
-                cwd=directory,
-                env=isolated_environment(directory, run, plain=options.plain),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                process.wait(options.suite_timeout)
-            except subprocess.TimeoutExpired:
-                print(f"legacy_suites: {tests} took too long and was stopped", file=sys.stderr)
-            finally:
-                end_processes(run)
-                process.wait()
-        outcomes = read_outcomes(directory / "outcomes")
-        if options.verbose or not outcomes:
-            print((directory / "output").read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
-        return outcomes
+        # %px shows output when it is complete, as it did; now it can also be shown as it comes.
+        variables = {"IPP_NONINTERACTIVE": "1"} | ({PLAIN_VARIABLE: "1"} if options.plain else {})
+        outcomes = isolated_runs.run_pytest(
+            arguments_of_run([f"{PACKAGE}/{test}" for test in wanted], options),
+            directory,
+            limit=options.suite_timeout,
+            path=[directory],
+            variables=variables,
+            verbose=options.verbose,
+        )
+        return {test.rpartition("/")[2]: outcome for test, outcome in outcomes.items()}
 
 
 def lay_out(tests: Path, directory: Path, release: str) -> None:
     """Write the suite, rewritten, and its surroundings."""
     (directory / "pytest.ini").write_text(INI, encoding="utf-8")
-    (directory / "outcomes").touch()
     for name, text in SURROUNDINGS.items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(text, encoding="utf-8")
@@ -363,66 +338,17 @@ def rewritten(text: str, release: str) -> str:
     return text
 
 
-def isolated_environment(directory: Path, run: str, *, plain: bool) -> dict[str, str]:
-    """The environment of a run: a home of its own, and this file importable as a plugin."""
-    tools = str(Path(__file__).resolve().parent)
-    environment = os.environ | {
-        "HOME": str(directory),
-        "IPYTHONDIR": str(directory / "ipython"),
-        # %px shows output when it is complete, as it did; now it can also be shown as it comes.
-        "IPP_NONINTERACTIVE": "1",
-        "PYTHONPATH": os.pathsep.join(
-            filter(None, [str(directory), tools, os.environ.get("PYTHONPATH")])
-        ),
-        OUTCOMES_VARIABLE: str(directory / "outcomes"),
-        RUN_VARIABLE: run,
-    }
-    return environment | ({PLAIN_VARIABLE: "1"} if plain else {})
-
-
-def command_line(targets: list[str], options: argparse.Namespace) -> list[str]:
+def arguments_of_run(targets: list[str], options: argparse.Namespace) -> list[str]:
     """The command line of one pytest run, deaf to any configuration but its own."""
     return [
-        *(
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-c",
-            "pytest.ini",
-            "-p",
-            Path(__file__).stem,
-            "-p",
-            "no:cacheprovider",
-        ),
+        *("-c", "pytest.ini", "-p", Path(__file__).stem),
         # Asserts of tasks are to be what engines can run; 3.x leaves contexts behind that fill the log.
         *("--assert=plain", "--show-capture=no"),
-        # "signal" ends one test and lets the others run; "thread" would end the process. The MongoDB
-        # backend's tests skip themselves where there is no server, and cannot be imported without
-        # pymongo.
+        # The MongoDB backend's tests skip themselves where there is no server, and cannot be imported without pymongo.
         "--ignore-glob=*/test_mongodb.py",
+        # "signal" ends one test and lets the others run; "thread" would end the process.
         *(f"--timeout={options.test_timeout}", "--timeout-method=signal", "-k", options.k, *targets),
     ]
-
-
-def end_processes(run: str) -> None:
-    """Kill every process that carries the mark of this run."""
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(RUN_VARIABLE) == run:
-                process.send_signal(signal.SIGKILL)
-        except (psutil.Error, OSError):
-            continue  # not ours to read, or gone already
-
-
-def read_outcomes(path: Path) -> Outcomes:
-    """Fold the phases of each test into one outcome: what went wrong in any phase stands."""
-    outcomes: Outcomes = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        test, outcome = json.loads(line)
-        if outcomes.get(test) != "failed":
-            outcomes[test] = outcome
-    return outcomes
 
 
 def expected(release: str) -> dict[str, str]:
@@ -477,20 +403,6 @@ def print_details(release: str, outcomes: Outcomes) -> None:
     )
 
 
-def print_list(title: str, lines: list[str]) -> None:
-    """Print a heading and the lines, or nothing when there are none."""
-    if lines:
-        print(f"  {title}:")
-        print(*(f"    {line}" for line in lines), sep="\n")
-
-
-def counted(outcomes: Outcomes) -> str:
-    """Counts by outcome, such as ``31 passed, 2 skipped``."""
-    values = list(outcomes.values())
-    return ", ".join(f"{values.count(name)} {name}" for name in sorted(set(values))) or "no tests"
-
-
 if __name__ == "__main__":
-    # Ended from outside, it still ends what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    isolated_runs.end_cleanly_when_terminated()
     sys.exit(main(sys.argv[1:]))

@@ -86,3 +86,7 @@ def split_title(snippet: str) -> tuple[str, str]:
 def heading(title: str, mark: str) -> str:
     """A title, underlined."""
     return f"{title}\n{mark * len(title)}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -351,7 +351,7 @@ def pickle_function(function: Callable[..., Any]) -> PickledFunction | None:
 
 
 def _dump(value: Any) -> tuple[Any, CallPickler]:
-    """Pickle `value`; functions may use globals that cannot be pickled, as long as they don't use them on the engine."""
+    """Pickle `value`; functions may use globals that cannot be pickled, unless they use them on the engine."""
     try:
         return _dump_with(value, tolerant=False)
     except Exception as error:

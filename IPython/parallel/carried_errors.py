@@ -133,8 +133,8 @@ def wrap_unwrap_exception(original: Callable[..., Any]) -> Callable[..., Any]:
 def _is_the_sessions_own(function: types.FunctionType) -> bool:
     """Whether a function was written in the script or session, and not made part of it.
 
-    ipyparallel's ``interactive`` gives functions of modules the globals of ``__main__``, so that engines give them those
-    of their users, and nothing else.
+    ipyparallel's ``interactive`` gives functions of modules the globals of ``__main__``, so that engines give them
+    those of their users, and nothing else.
     """
     main = sys.modules["__main__"]
     if function.__globals__ is not vars(main):

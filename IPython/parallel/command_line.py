@@ -110,7 +110,9 @@ def _parser() -> _Parser:
         metavar="KINDS",
         help=f"which pools to run on the cluster, of {','.join(KINDS)} (default: {','.join(DEFAULT_KINDS)})",
     )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page that shows which engine did what when")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write a page that shows which engine did what when"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no closing line")
     return parser
 

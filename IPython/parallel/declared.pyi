@@ -369,10 +369,20 @@ class Client:
     def send_signal(self, sig: int, targets: Targets = None, block: bool | None = None) -> Any: ...
     def activate(self, targets: Targets = "all", suffix: str = "") -> DirectView: ...
     def become_dask(
-        self, targets: Targets = "all", port: int = 0, nanny: bool = False, scheduler_args: Any = None, **worker_args: Any
+        self,
+        targets: Targets = "all",
+        port: int = 0,
+        nanny: bool = False,
+        scheduler_args: Any = None,
+        **worker_args: Any,
     ) -> Any: ...
     def become_distributed(
-        self, targets: Targets = "all", port: int = 0, nanny: bool = False, scheduler_args: Any = None, **worker_args: Any
+        self,
+        targets: Targets = "all",
+        port: int = 0,
+        nanny: bool = False,
+        scheduler_args: Any = None,
+        **worker_args: Any,
     ) -> Any: ...
     def stop_dask(self, targets: Targets = "all") -> None: ...
     def stop_distributed(self, targets: Targets = "all") -> None: ...

@@ -37,7 +37,7 @@ def _known(room: EngineRoom, job: Any) -> Any:
 
 
 def _scheduler_knows(known: Any) -> bool:
-    """Whether the calls were sent by way of the scheduler, or are not this client's: it has to say what it knows then."""
+    """Whether the calls were sent by way of the scheduler, or are not this client's: it has to tell, then."""
     if isinstance(known, BufferedResult):
         return False
     messages = known._children if isinstance(known, AsyncResult) else [known]

@@ -88,7 +88,9 @@ async def _awaited(result: AsyncResult) -> Any:
     value = await asyncio.wrap_future(result)
     if isinstance(result._exception, StopIteration):
         # Before Python 3.12 asyncio passes it on, and to the interpreter that is a value.
-        raise RuntimeError("the call raised StopIteration, which cannot be raised into a coroutine") from result._exception
+        raise RuntimeError(
+            "the call raised StopIteration, which cannot be raised into a coroutine"
+        ) from result._exception
     return value
 
 
@@ -162,7 +164,7 @@ def _targets_of(result: AsyncResult) -> Iterable[Any]:
 
 
 def hub_init_futures(self: AsyncHubResult) -> None:
-    """Let the result be made of its calls' futures, as others are: the client's own, or such as the Hub is asked for."""
+    """Let the result be made of its calls' futures, as others are: the client's own, or such as ask the Hub."""
     room = room_of(self._client)
     self._children = [_call_of(room, msg_id) for msg_id in self.msg_ids]
     self._metadata = [child.output.metadata for child in self._children]

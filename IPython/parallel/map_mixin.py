@@ -1,4 +1,4 @@
-"""ipyparallel's AsyncMapResult, whose chunks are messages, as the iterator PEP 3148 wants: what the patch puts on it."""
+"""ipyparallel's AsyncMapResult, whose chunks are messages, as PEP 3148's iterator: what the patch puts on it."""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.

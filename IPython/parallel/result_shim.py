@@ -312,7 +312,9 @@ LIMITS = (
     Limit("[1, 2]", "type(x) is list", "the type is LazyResult; isinstance(x, list) is true"),
     Limit("3", "hasattr(type(x), '__len__')", "asks the type, as runtime protocols do from Python 3.12 on"),
     Limit("[1, 2]", "match x:\n    case [first, second]: out = first", "sequence and mapping patterns ask the type"),
-    Limit("dataclasses.make_dataclass('P', 'n')(1)", "dataclasses.asdict(x)", "asdict, astuple and replace ask the type"),
+    Limit(
+        "dataclasses.make_dataclass('P', 'n')(1)", "dataclasses.asdict(x)", "asdict, astuple and replace ask the type"
+    ),
     Limit("[1, 2]", "json.dumps(x)", "C code that insists on the exact type"),
     Limit("'a'", "','.join([x])", "C code that wants a real str: join, re, write, eval, attribute names"),
     Limit("'a'", "x in 'abc'", "the same; 'a' in ar.result works"),

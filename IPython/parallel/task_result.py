@@ -165,11 +165,11 @@ class TaskResult(LazyFuture, BufferedResult):
         child = self._made_child
         if child is None:
             return
-        self._metadata  # completes what the child shows of it
+        self._metadata  # noqa: B018  # completes what the child shows of it
         # Whoever made the child may be resolving it as well.
         with suppress(InvalidStateError):
-            # A message's future carries an error as its result; AsyncResult sorts them out. It has no place for one that
-            # is cancelled, and would never be resolved; to it, this is a message that was aborted.
+            # A message's future carries an error as its result; AsyncResult sorts them out. It has no place for one
+            # that is cancelled, and would never be resolved; to it, this is a message that was aborted.
             cancelled = self._state == task_states.CANCELLED_AND_NOTIFIED
             child.is_value = bool(self._success)  # an exception may be either
             child.output.set_result(None)

@@ -1,6 +1,6 @@
 """A census of the installed standard library: parse every module, count what is in it.
 
-A normal process-pool program; it knows nothing of clusters. Run it as it is, or on all the cores of an IPython cluster::
+A normal process-pool program; it knows nothing of clusters. Run it as it is, or on all cores of an IPython cluster::
 
     python census.py
     python -m IPython.parallel census.py

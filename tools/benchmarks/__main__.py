@@ -1,6 +1,6 @@
 """Compare executors with the same code: the standard library's pools, ipyparallel without and with us, and others.
 
-    python tools/benchmarks [--only submit,map] [--against pool,stock] [--quick] [--rounds N] [--json FILE] [--plot FILE]
+python tools/benchmarks [--only submit,map] [--against pool,stock] [--quick] [--rounds N] [--json FILE] [--plot FILE]
 """
 
 # Copyright (c) IPython Development Team.
@@ -79,7 +79,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         epilog="Ratios are to the standard library's process pool in the same round. Interrupt it at any time for what "
         "there is so far.",
     )
-    parser.add_argument("--only", type=_choice(NAMES), metavar="NAMES", help=f"of {', '.join(NAMES)}; by default all but the last")
+    parser.add_argument(
+        "--only", type=_choice(NAMES), metavar="NAMES", help=f"of {', '.join(NAMES)}; by default all but the last"
+    )
     parser.add_argument(
         "--against", type=_choice(CONTESTANTS), default=INSTALLED, metavar="NAMES",
         help=f"of {', '.join(name for name in CONTESTANTS if name != MANY)}; by default all that are installed",
@@ -91,7 +93,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--engines", type=_positive, default=64, metavar="N", help="for `many` (default 64)")
     parser.add_argument("--calls", type=_positive, default=100_000, metavar="N", help="for `many` (default 100,000)")
     parser.add_argument(
-        "--steps", action="store_true", help="instead: ours against ours without one design step each (submit, latency, long)"
+        "--steps",
+        action="store_true",
+        help="instead: ours against ours without one design step each (submit, latency, long)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures of all rounds")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a drawing, as SVG")

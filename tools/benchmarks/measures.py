@@ -236,5 +236,10 @@ MEASURES = {
 
 # The number of workers is part of the question here: see `scaling`.
 SPREAD = Measure(
-    "{count:,} calls of {seconds} s", "", True, spread, {"count": 4_000, "seconds": 0.002}, {"count": 400, "seconds": 0.002}
+    "{count:,} calls of {seconds} s",
+    "",
+    True,
+    spread,
+    {"count": 4_000, "seconds": 0.002},
+    {"count": 400, "seconds": 0.002},
 )

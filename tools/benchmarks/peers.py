@@ -36,7 +36,7 @@ class Peer:
     def __init__(self, name: str, workers: int) -> None:
         self.name = name
         self._pipe, theirs = Pipe()
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        self._said = tempfile.TemporaryFile()
         command = [sys.executable, str(HERE / "peer_process.py"), name, str(workers), str(theirs.fileno())]
         self._process = subprocess.Popen(
             command,

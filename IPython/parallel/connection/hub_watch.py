@@ -214,7 +214,7 @@ class HubWatch:
             (how or _settle)(future, result)
 
     def _request(self, client: Client, content: dict[str, Any]) -> Any:
-        """The Hub's answer. Like the client's own `_send_recv`, but it ends when the client closes or the Hub is lost."""
+        """The Hub's answer. Like the client's own `_send_recv`, but over when the client closes or the Hub is lost."""
         answer: Future[Any] = client._send(client._query_stream, "result_request", content=content)
         answer.add_done_callback(lambda _: self._notify())
         with self._changed:

@@ -275,7 +275,11 @@ def _check(report: Report) -> None:
     if not all(type(number) is int for number in numbers):
         raise ValueError("an engine's report is malformed: its numbers are none")
     for outcome in report.outcomes:
-        if type(outcome.status) is not str or type(outcome.started) is not float or type(outcome.completed) is not float:
+        if (
+            type(outcome.status) is not str
+            or type(outcome.started) is not float
+            or type(outcome.completed) is not float
+        ):
             raise ValueError("an engine's report is malformed: an outcome has no status, or no times")
         if outcome.status != PLAIN and type(outcome.data) not in (bytes, list):
             raise ValueError("an engine's report is malformed: an outcome is no pickle")

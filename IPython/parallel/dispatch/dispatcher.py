@@ -204,7 +204,9 @@ class Dispatcher:
         """This process was forked: refuse work, whoever held the lock at that moment. Right after the fork."""
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
-        self._broken = lambda: RuntimeError("this client belongs to the parent process; make a new Client after the fork")
+        self._broken = lambda: RuntimeError(
+            "this client belongs to the parent process; make a new Client after the fork"
+        )
 
     def break_off(self, error: Callable[[], Exception]) -> None:
         """The client is closed, or the controller gone: fail what is outstanding, refuse what comes later."""

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
 class Task:
     """One call on its way."""
 
-    __slots__ = ("function", "future", "label", "line", "name", "payload", "serial", "withdrawn", "counted", "retries", "unwanted")
+    __slots__ = (
+        "function",
+        "future",
+        "label",
+        "line",
+        "name",
+        "payload",
+        "serial",
+        "withdrawn",
+        "counted",
+        "retries",
+        "unwanted",
+    )
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ class EngineLeft(Exception):
 
 
 class Carrier(Protocol):
-    """The way to the engines. `IPython.parallel.connection.transport.Transport` is the real one, the tests a scripted one."""
+    """The way to the engines. `connection.transport.Transport` is the real one, the tests have a scripted one."""
 
     def engines(self) -> Sequence[str]:
         """The engines that can be used now, by a name that is never used again. Any thread; never blocks."""

@@ -89,7 +89,7 @@ class Output:
         self._lent: tuple[tuple[int, int, int], ...] = ()
 
     def lend(self, descriptors: Sequence[int]) -> None:
-        """Let calls have these for 1 and 2, where what is written past ``sys.stdout`` goes; the engine keeps its own."""
+        """Let calls have these for 1 and 2, where what passes ``sys.stdout`` by goes; the engine keeps its own."""
         self._lent = tuple((fd, lent, os.dup(fd)) for fd, lent in zip((1, 2), descriptors, strict=True))
 
     @contextlib.contextmanager

@@ -172,7 +172,7 @@ class Runner:
         self._journal: journal.Journal | None = None
 
     def introduce(self, client: str) -> journal.Address | None:
-        """Meet a client; where it finds out what was begun here, should this engine die. On the engine's main thread."""
+        """Meet a client; where it finds what was begun, should this engine die. On the engine's main thread."""
         with contextlib.suppress(OSError):  # a full disk, say: then all that was sent here counts as begun
             self._journal = self._journal or journal.Journal()
             return self._journal.address(client)
@@ -270,7 +270,13 @@ class Runner:
         return self._set_up[token]
 
     def _run_call(
-        self, group: RunningGroup, broken: dict[str, Any] | None, serial: int, key: bytes | None, payload: Any, name: str
+        self,
+        group: RunningGroup,
+        broken: dict[str, Any] | None,
+        serial: int,
+        key: bytes | None,
+        payload: Any,
+        name: str,
     ) -> tuple[Any, ...]:
         """Run one call; its outcome: serial, status, payload, started, completed, output."""
         started = time.time()
@@ -465,8 +471,9 @@ def take_streams(path: str, patience: float) -> None:
 
 
 def _engine_runner() -> Runner:
-    from IPython import get_ipython
     from IPython.display import display
+
+    from IPython import get_ipython
 
     shell = get_ipython()
     kernel = shell.kernel

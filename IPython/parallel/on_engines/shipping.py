@@ -149,7 +149,7 @@ class Unavailable:
 
 
 def load_apart(name: str, data: bytes) -> Any:
-    """A global that was pickled by itself, because the others do not depend on it; if that fails, it alone is missing."""
+    """A global that was pickled by itself, as the others do not depend on it; if that fails, it alone is missing."""
     try:
         return pickle.loads(data)
     except Exception as error:
@@ -303,7 +303,7 @@ class Chunks(list):  # type: ignore[type-arg]
             return self.joined()
         frames: list[bytes] = []
         for large, pieces in itertools.groupby(self, lambda piece: len(piece) > INLINE):
-            frames += pieces if large else [b"".join(pieces)]
+            frames += pieces if large else [b"".join(pieces)]  # noqa: B031  # used once
         return frames
 
 

@@ -135,7 +135,7 @@ class Pool(stdlib.Pool):
         if self._view is None:
             return
         if self._state == _RUN:
-            warnings.warn(
+            warnings.warn(  # noqa: B028  # nobody in particular let the garbage collector come
                 f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self
             )
         for feed in list(self._feeds):

@@ -139,7 +139,7 @@ def _error_of(future: Future[Any]) -> BaseException | None:
         return error
 
 
-class IMapIterator(stdlib.IMapIterator[Any]):
+class IMapIterator(stdlib.IMapIterator):  # type: ignore[type-arg]  # it takes none when it runs
     """Results of a pool's ``imap`` or ``imap_unordered``. Any thread."""
 
     def __init__(self, pool: stdlib.Pool, feed: Feed) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ipyparallel import Client
-
 from IPython.core.profiledir import ProfileDir, ProfileDirError
 from IPython.paths import get_ipython_dir
 
@@ -89,7 +88,7 @@ def connect(connection_file: Path, timeout: float) -> ChosenCluster:
     except TimeoutError:
         # A controller does not answer what is signed with another key, which only makes it the likelier reason.
         raise ClusterUnavailable(
-            f"no answer within {timeout:g} s from the cluster of {connection_file}: it has ended, or has another key by now"
+            f"no answer within {timeout:g} s from the cluster of {connection_file}: it has ended, or has another key"
         ) from None
     except Exception as error:
         raise ClusterUnavailable(f"cannot connect with {connection_file}: {_one_line(error)}") from None

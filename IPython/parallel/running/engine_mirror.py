@@ -15,8 +15,8 @@ from .shared_streams import share_streams
 if TYPE_CHECKING:
     from ipyparallel import Client
 
-# Seconds to wait for engines to take it over. They are idle when a first pool comes up; an engine that is in a long call
-# of another pool takes it over after that call.
+# Seconds to wait for engines to take it over. They are idle when a first pool comes up; an engine that is in a long
+# call of another pool takes it over after that call.
 PATIENCE = 5.0
 
 # Runs as one expression, so that it leaves no name in the engine's namespace.

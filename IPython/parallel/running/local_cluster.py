@@ -44,8 +44,8 @@ ENGINE_SERVICES = ("control", "mux", "task", "iopub", "hb_ping", "hb_pong")
 CLIENT_SERVICES = ("control", "mux", "task", "iopub", "notification", "broadcast")
 BROADCAST_LEAVES = 2
 
-# An engine counts as registered on the second heartbeat after it came up, so the stock period of 3 s is most of a stock
-# start. A short period would also call an engine dead sooner when the machine merely stalls; more misses make up for it.
+# An engine counts as registered on the second heartbeat after it came up, so the stock period of 3 s is most of a
+# stock start. A short period would also call an engine dead sooner when the machine stalls; more misses make up for it.
 HEARTBEAT_MS = 200
 HEARTBEAT_MISSES = 50
 
@@ -57,9 +57,9 @@ STOP_GRACE = 2.0
 # in between; a new draw is the cure.
 START_ATTEMPTS = 3
 
-# The guard outlives us by an instant: however we end, kill -9 included, it ends the cluster. It reads the leaders of the
-# process groups from its standard input and acts when that closes, or when it has a new parent (a forked child of ours
-# may hold the pipe open). It imports nothing that is slow and sits in a session of its own, out of reach of Ctrl-C.
+# The guard outlives us by an instant: however we end, kill -9 included, it ends the cluster. It reads the leaders of
+# the process groups from its standard input and acts when that closes, or when it has a new parent (a forked child of
+# ours may hold the pipe open). It imports nothing slow and sits in a session of its own, out of reach of Ctrl-C.
 GUARD = """
 import os, select, signal, sys
 parent, directory = int(sys.argv[1]), sys.argv[2]
@@ -95,9 +95,9 @@ class _ControllerDied(ClusterStartError):
 class LocalCluster:
     """One controller and `n` engines on this machine, reachable from this machine alone.
 
-    The processes are those of `ipyparallel.Cluster`. Profile and connection files live in a private temporary directory,
+    The processes are those of `ipyparallel.Cluster`. Profile and connection files lie in a private temporary directory,
     so the user's own profiles are neither read nor written; engines see the caller's environment and working directory.
-    The processes are in sessions of their own: a Ctrl-C at the terminal does not reach them. They end with `stop()`, and
+    They are in sessions of their own: a Ctrl-C at the terminal does not reach them. They end with `stop()`, and
     also when the process that started them ends in any other way.
 
     As a context manager it starts the cluster, gives the client, and stops the cluster at the end of the block.

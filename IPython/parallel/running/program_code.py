@@ -8,7 +8,7 @@ import os
 import site
 import sys
 import sysconfig
-from functools import lru_cache
+from functools import cache
 from types import FrameType
 
 __all__ = ["is_program"]
@@ -34,7 +34,7 @@ def _is_below(module: str, packages: tuple[str, ...]) -> bool:
     return any(package and f"{module}.".startswith(f"{package}.") for package in packages)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _is_library(file: str) -> bool:
     path = os.path.realpath(file)
     return file.startswith("<frozen ") or any(
@@ -42,7 +42,7 @@ def _is_library(file: str) -> bool:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _directories() -> tuple[str, ...]:
     """Where the standard library and installed packages are."""
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]

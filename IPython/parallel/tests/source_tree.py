@@ -4,8 +4,11 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -29,3 +32,12 @@ def find_source_tree() -> Path:
 def _is_source_tree(directory: Path) -> bool:
     setup = directory / "setup.py"
     return setup.is_file() and f'name="{DISTRIBUTION}"' in setup.read_text(encoding="utf-8")
+
+
+def load_tool(source: Path, name: str) -> ModuleType:
+    """A module of the source tree's `tools`, which find each other as they do when they run as scripts."""
+    sys.path.insert(0, str(source / "tools"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(source / "tools"))

@@ -352,7 +352,10 @@ class TestUnnamedGlobals:
     def test_pickle_brings_the_scripts_classes(self, module, monkeypatch) -> None:
         main = types.ModuleType("__main__")
         monkeypatch.setitem(sys.modules, "__main__", main)
-        exec("import pickle\nclass Kept: pass\ndata = 1\ndef f(b): return pickle.loads(b)\ndef g(b): return b", vars(main))
+        exec(
+            "import pickle\nclass Kept: pass\ndata = 1\ndef f(b): return pickle.loads(b)\ndef g(b): return b",
+            vars(main),
+        )
         assert b"Kept" in pickle_function(main.f).data
         assert b"Kept" not in pickle_function(main.g).data
         assert b"Kept" in pickle_call(sys.modules["pickle"].loads, (b"",), {})[1]

@@ -190,7 +190,8 @@ def test_engines_see_the_directory_environment_and_arguments_of_the_script(priva
         "import os, sys\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "def f():\n"
-        "    return os.getcwd(), os.environ.get('SET_BY_SCRIPT'), os.environ.get('GIVEN'), 'PATH' in os.environ, sys.argv\n"
+        "    found = [os.environ.get(name) for name in ('SET_BY_SCRIPT', 'GIVEN')]\n"
+        "    return os.getcwd(), *found, 'PATH' in os.environ, sys.argv\n"
         "if __name__ == '__main__':\n"
         "    os.chdir('/')\n"
         "    os.environ['SET_BY_SCRIPT'] = 'yes'\n"
@@ -370,7 +371,10 @@ def test_tasks_per_child_are_refused_to_the_script(shared: tuple[str, ...]) -> N
     code = "from concurrent.futures import ProcessPoolExecutor as P; P(max_tasks_per_child=2)"
     _, status, err = python("-c", code, via=shared)
     assert status == 1
-    assert err.splitlines()[-1] == "ValueError: max_tasks_per_child is not available on a cluster: engines are not replaced"
+    assert (
+        err.splitlines()[-1]
+        == "ValueError: max_tasks_per_child is not available on a cluster: engines are not replaced"
+    )
 
 
 # -- on a terminal

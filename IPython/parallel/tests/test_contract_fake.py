@@ -268,7 +268,7 @@ class TestCode:
         assert second.result(PATIENCE) == "second"
 
     def test_a_message_that_overtakes_the_first_one_is_understood(self, make_client) -> None:
-        """1: a thread is about to send the first group to a new engine. 2: another sends the next. 3: the first goes."""
+        """1: a thread is to send the first group to a new engine. 2: another sends the next. 3: the first goes."""
         client = make_client(1)
         view = client.view()
         wait([view.submit(note, n) for n in range(50)], timeout=PATIENCE)  # two groups may be at an engine from now on

@@ -95,8 +95,8 @@ class Direct(BoundToView):
 
     reasons = {
         "test_max_workers_negative": "a view of one engine has one worker",
-        "test_interpreter_shutdown": "looks for what a call printed: that stays with the result (see test_interpreter_exit)",
-        "test_hang_gh83386": "looks for what a call printed: that stays with the result (see test_interpreter_exit)",
+        "test_interpreter_shutdown": "looks for what a call printed: it stays with the result (test_interpreter_exit)",
+        "test_hang_gh83386": "looks for what a call printed: it stays with the result (test_interpreter_exit)",
     }
 
     def open_view(self, max_workers: int, **pool: Any) -> Executor:

@@ -6,15 +6,12 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
 import re
-import shutil
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -95,66 +92,3 @@ def test_every_option_of_the_command_line_is_described(source: Path) -> None:
     options = set(re.findall(r"^ +(?:-h, )?(--?[a-z-]+)", shown, re.MULTILINE))
     assert {"-n", "--profile"} <= options
     assert options - {"--help"} == set(re.findall(r"``(--?[a-z-]+)(?: [A-Z]+)?``", page))
-
-
-# -- tools -------------------------------------------------------------------------------------------------------
-
-
-def tool(source: Path, name: str) -> ModuleType:
-    """A tool of the source tree, loaded as a module."""
-    spec = importlib.util.spec_from_file_location(name, source / "tools" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def news(tmp_path: Path) -> Path:
-    """A directory of news with two snippets."""
-    snippets = tmp_path / "whatsnew" / "pr"
-    snippets.mkdir(parents=True)
-    (snippets / "b.rst").write_text("Second\n======\n\nText b.\n", encoding="utf-8")
-    (snippets / "a.rst").write_text("First\n=====\n\nText a.\n", encoding="utf-8")
-    return tmp_path / "whatsnew"
-
-
-def test_news_snippets_become_the_page_of_the_release(source: Path, news: Path) -> None:
-    arguments = ["1.2", "--date", "2030-01-02", "--news", str(news)]
-    assert tool(source, "merge_news").main(arguments) == 0
-    expected = "1.2 (2030-01-02)\n================\n\nFirst\n-----\n\nText a.\n\nSecond\n------\n\nText b.\n"
-    assert (news / "version-1.2.rst").read_text(encoding="utf-8") == expected
-    assert list((news / "pr").iterdir()) == []
-
-
-def test_later_news_is_added_to_the_page(source: Path, news: Path) -> None:
-    merge = tool(source, "merge_news")
-    assert merge.main(["1.2", "--news", str(news)]) == 0
-    (news / "pr" / "c.rst").write_text("Third\n=====\n\nText c.\n", encoding="utf-8")
-    assert merge.main(["1.2", "--news", str(news)]) == 0
-    assert (news / "version-1.2.rst").read_text(encoding="utf-8").endswith("Text b.\n\nThird\n-----\n\nText c.\n")
-
-
-def test_snippet_without_title_stops_the_merge(source: Path, news: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (news / "pr" / "c.rst").write_text("Only text.\n", encoding="utf-8")
-    assert tool(source, "merge_news").main(["1.2", "--news", str(news)]) == 1
-    assert "c.rst" in capsys.readouterr().err
-    assert sorted(path.name for path in news.rglob("*.rst")) == ["a.rst", "b.rst", "c.rst"]
-
-
-def test_snippets_of_the_tree_can_be_merged(source: Path, tmp_path: Path) -> None:
-    news = Path(shutil.copytree(source / "docs" / "source" / "whatsnew", tmp_path / "whatsnew"))
-    expected = 0 if list((news / "pr").glob("*.rst")) else 1
-    assert tool(source, "merge_news").main(["0.0.1", "--news", str(news)]) == expected
-
-
-def test_comparison_blames_the_patch_only_for_what_passes_without_it(source: Path) -> None:
-    without = {"same": "passed", "worse": "passed", "vanished": "passed", "bad anyway": "failed", "better": "failed"}
-    with_patch = {"same": "passed", "worse": "failed", "bad anyway": "failed", "better": "passed"}
-    assert tool(source, "compare_upstream").broken(without, with_patch) == ["worse", "vanished"]
-
-
-def test_comparison_takes_the_worst_phase_of_a_test(source: Path, tmp_path: Path) -> None:
-    outcomes = tmp_path / "outcomes"
-    outcomes.write_text('["a", "passed"]\n["a", "failed"]\n["b", "failed"]\n["b", "passed"]\n["c", "skipped"]\n')
-    assert tool(source, "compare_upstream").read_outcomes(outcomes) == {"a": "failed", "b": "failed", "c": "skipped"}

@@ -60,7 +60,14 @@ class Bench:
         functions = {f.key: f for f, _ in calls if f is not None} if send_functions else {}
         frames: list[Any] = []
         listed = [self._listed(serial, *call, frames) for serial, call in enumerate(calls)]
-        head = {"client": "client", "epoch": 0, "number": next(_numbers), "seconds": 10 * PATIENCE, "space": self.space, "setup": None}
+        head = {
+            "client": "client",
+            "epoch": 0,
+            "number": next(_numbers),
+            "seconds": 10 * PATIENCE,
+            "space": self.space,
+            "setup": None,
+        }
         listed_functions = [(f.key, f.data, f.fresh) for f in functions.values()]
         head |= {"functions": listed_functions, "calls": listed} | header
         self.frames = self.runner.run_group([pickle.dumps(head), *frames])

@@ -253,7 +253,7 @@ class TestAwkwardForWhoWaits:
 
     def test_map_ends_with_an_error(self, client: Client, name: str) -> None:
         for view in (client.load_balanced_view(), _flagged(client), client[:]):
-            with pytest.raises(BaseException) as caught:  # noqa: PT011 (a generator makes a RuntimeError of StopIteration)
+            with pytest.raises(BaseException) as caught:
                 list(view.map(calls.raise_error, [AWKWARD[name]]))
             assert not isinstance(caught.value, StopIteration)
 

@@ -90,7 +90,9 @@ def run(program: str, connection_file: Path, tracer: Trace) -> str:
     return done.stdout
 
 
-def test_thousands_outstanding_at_exit_are_done(client: ipyparallel.Client, connection_file: Path, tracer: Trace) -> None:
+def test_thousands_outstanding_at_exit_are_done(
+    client: ipyparallel.Client, connection_file: Path, tracer: Trace
+) -> None:
     run("for n in range(3000): view.submit(trace, path, n)", connection_file, tracer)
     assert Counter(tracer.lines()) == {str(n): 1 for n in range(3000)}
 
@@ -160,7 +162,9 @@ def test_work_of_a_view_that_is_no_more_goes_on(client: ipyparallel.Client, trac
     assert Counter(tracer.lines()) == {str(n): 1 for n in range(200)}
 
 
-def test_a_closed_client_fails_results_of_every_kind(client: ipyparallel.Client, connection_file: Path, gate: Gate) -> None:
+def test_a_closed_client_fails_results_of_every_kind(
+    client: ipyparallel.Client, connection_file: Path, gate: Gate
+) -> None:
     other = ipyparallel.Client(str(connection_file))
     view, direct = other.load_balanced_view(), other[:]
     results = [direct.apply_async(calls.pass_gate, gate.address), direct.map_async(calls.identity, range(4))]

@@ -92,7 +92,11 @@ times = st.floats(0, 2e9)
 near_outcomes = st.tuples(st.just(0), st.just("ok") | plain, plain, times | plain, times | plain, plain)
 outcomes = st.lists(near_outcomes | st.tuples(*[plain] * 6), max_size=3)
 heads = st.fixed_dictionaries(
-    {"epoch": st.integers() | plain, "outcomes": outcomes | plain, "returned": st.lists(st.integers(1) | plain, max_size=3)}
+    {
+        "epoch": st.integers() | plain,
+        "outcomes": outcomes | plain,
+        "returned": st.lists(st.integers(1) | plain, max_size=3),
+    }
 )
 
 
@@ -212,14 +216,29 @@ def test_a_connection_file_of_any_bytes_is_refused_in_one_line(content: bytes) -
 
 
 @settings(FEW, max_examples=30)
-@given(values=st.fixed_dictionaries(dict.fromkeys(sorted(CONNECTION_KEYS), st.none() | st.text(max_size=5) | st.integers())))
+@given(
+    values=st.fixed_dictionaries(
+        dict.fromkeys(sorted(CONNECTION_KEYS), st.none() | st.text(max_size=5) | st.integers())
+    )
+)
 def test_a_connection_file_of_any_values_is_refused_in_one_line(values: dict[str, Any]) -> None:
     assert_refused(json.dumps(values).encode())
 
 
 # -- the command line
 
-OPTIONS = ["-n", "--profile", "--cluster-id", "--connection-file", "--timeout", "--pools", "--report", "--quiet", "-x", "--"]
+OPTIONS = [
+    "-n",
+    "--profile",
+    "--cluster-id",
+    "--connection-file",
+    "--timeout",
+    "--pools",
+    "--report",
+    "--quiet",
+    "-x",
+    "--",
+]
 words = st.sampled_from([*OPTIONS, "-m", "-c", "0", "-1", "nothing.here", "=", ""]) | st.text(
     # What an operating system can hand to a program.
     st.characters(exclude_characters="\0", codec="utf-8"), max_size=6

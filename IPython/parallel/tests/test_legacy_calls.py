@@ -1,6 +1,7 @@
 """Code written for ipyparallel and the old IPython.parallel: nothing that worked stops working.
 
-Apart from `TestHalfFailed`, `TestShutdownMeaning` and `TestOriginalErrors` these tests pass on plain ipyparallel too, which is their point.
+Apart from `TestHalfFailed`, `TestShutdownMeaning` and `TestOriginalErrors` these tests pass on plain ipyparallel too,
+which is their point.
 """
 
 # Copyright (c) IPython Development Team.
@@ -256,7 +257,7 @@ class TestAsyncResults:
         assert result.serial_time >= 0
         assert result.wall_time >= 0
         with pytest.raises(AttributeError):
-            result.no_such_key
+            result.no_such_key  # noqa: B018
         with pytest.raises(KeyError):
             result["no such key"]
 

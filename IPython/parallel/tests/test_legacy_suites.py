@@ -4,13 +4,12 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from IPython.parallel.tests.source_tree import find_source_tree
+from IPython.parallel.tests.source_tree import find_source_tree, load_tool
 
 OLD = """
 # Python 2 through and through.
@@ -30,13 +29,7 @@ def report(d):
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    path = find_source_tree() / "tools" / "legacy_suites.py"
-    spec = importlib.util.spec_from_file_location("legacy_suites", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool(find_source_tree(), "legacy_suites")
 
 
 def test_old_text_becomes_python_3(tool: ModuleType) -> None:

@@ -96,7 +96,7 @@ def test_it_can_be_started_again() -> None:
             with pytest.raises(RuntimeError, match="running already"):
                 cluster.start()
     with pytest.raises(RuntimeError, match="not running"):
-        cluster.connection_file
+        cluster.connection_file  # noqa: B018
 
 
 OWNER = """

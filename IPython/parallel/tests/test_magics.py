@@ -14,10 +14,10 @@ from typing import Any
 import ipyparallel
 import psutil
 import pytest
-from traitlets.config import Config
-
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+from traitlets.config import Config
+
 from IPython.parallel.notebook import magics
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate

@@ -97,7 +97,11 @@ class Hosts:
     def __init__(self, directory: Path, undo: ExitStack, misses: int) -> None:
         self.network = Network(undo)
         self._directory, self._undo = directory, undo
-        options = [f"--ip={NETWORK}.{CONTROLLER}", f"--location={NETWORK}.{CONTROLLER}", f"--HeartMonitor.max_heartmonitor_misses={misses}"]
+        options = [
+            f"--ip={NETWORK}.{CONTROLLER}",
+            f"--location={NETWORK}.{CONTROLLER}",
+            f"--HeartMonitor.max_heartmonitor_misses={misses}",
+        ]
         self._start(CONTROLLER, "controller", *options, "--HeartMonitor.period=500")
         file = directory / "security" / "ipcontroller-client.json"
         wait_until(file.exists)

@@ -85,7 +85,8 @@ def test_another_version_is_refused_with_one_sentence_and_nothing_changes(versio
     try:
         patching.install()
     except Exception as error:
-        print(type(error).__name__, isinstance(error, ImportError), "\\n" not in str(error), "pip install" in str(error))
+        said = str(error)
+        print(type(error).__name__, isinstance(error, ImportError), "\\n" not in said, "pip install" in said)
     print(same(before, state()))
     """
     assert run(STATE + textwrap.dedent(code)).splitlines() == ["UnsupportedVersion True True True", "True"]

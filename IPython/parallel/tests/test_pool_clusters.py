@@ -65,7 +65,8 @@ def test_they_are_the_standard_librarys() -> None:
 def test_they_are_loaded_when_they_are_asked_for() -> None:
     code = (
         "import sys, IPython.parallel;"
-        "heavy = {'IPython.parallel.pools.executor_pools', 'IPython.parallel.pools.multiprocessing_pool', 'multiprocessing.pool'};"
+        "ours = ('executor_pools', 'multiprocessing_pool');"
+        "heavy = {'multiprocessing.pool', *(f'IPython.parallel.pools.{name}' for name in ours)};"
         "print(heavy & set(sys.modules));"
         "from IPython.parallel import Pool, ProcessPoolExecutor;"
         "print(heavy <= set(sys.modules), hasattr(IPython.parallel, 'NoSuchPool'))"

@@ -119,7 +119,7 @@ class TestTerminalLock:
         assert only_guards_the_terminal(tqdm.std.tqdm.set_lock)
         assert only_guards_the_terminal(tqdm.auto.tqdm.set_lock)
 
-    @pytest.mark.parametrize("initializer", [calls.add, print, tqdm.std.tqdm.get_lock, Gate.open, dict().update])
+    @pytest.mark.parametrize("initializer", [calls.add, print, tqdm.std.tqdm.get_lock, Gate.open, {}.update])
     def test_is_nobody_elses(self, initializer: Callable[..., object]) -> None:
         assert not only_guards_the_terminal(initializer)
 

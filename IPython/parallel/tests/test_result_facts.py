@@ -109,7 +109,7 @@ class TestIdentityAndTimes:
         result.wait(PATIENCE)
         assert _each(result.msg_id) == result.msg_ids
         assert len(set(result.msg_ids)) == len(result.msg_ids)
-        uuids = {engine: uuid for engine, uuid in client._engines.items()}
+        uuids = dict(client._engines)
         assert [uuids[engine] for engine in _each(result.engine_id)] == _each(result.engine_uuid)
         for metadata in _each(result.metadata):
             stamps = [metadata[name] for name in STAMPS]

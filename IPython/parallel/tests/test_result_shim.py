@@ -36,8 +36,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
-
 from IPython.core.formatters import DisplayFormatter
+
 from IPython.parallel import result_shim
 from IPython.parallel.result_shim import (
     FORWARDED,
@@ -527,7 +527,17 @@ numpy_scalars = st.sampled_from(
     [numpy.float32(1.5), numpy.int8(3), numpy.uint8(200), numpy.bool_(True), numpy.str_("ab"), numpy.complex64(1j)]
 )
 others = st.sampled_from(
-    [1j, Point(1, ("a",)), Point(1.5), decimal.Decimal("1.5"), decimal.Decimal(2), fractions.Fraction(1, 3), datetime.date(2020, 1, 1), pathlib.PurePosixPath("a"), ...]
+    [
+        1j,
+        Point(1, ("a",)),
+        Point(1.5),
+        decimal.Decimal("1.5"),
+        decimal.Decimal(2),
+        fractions.Fraction(1, 3),
+        datetime.date(2020, 1, 1),
+        pathlib.PurePosixPath("a"),
+        ...,
+    ]
 )
 values = st.one_of(scalars, containers, arrays, numpy_scalars, others)
 
@@ -775,7 +785,8 @@ def test_ipython_shows_the_error_of_the_task_once(capsys):
 
 
 def evaluate(code: str, x: Any) -> Any:
-    names: dict[str, Any] = dict(x=x, datetime=datetime, inspect=inspect, json=json, numpy=numpy, out=None)
+    names: dict[str, Any] = {"x": x, "out": None}
+    names |= {module.__name__: module for module in (datetime, inspect, json, numpy)}
     names["dataclasses"] = dataclasses
     try:
         return eval(code, names)

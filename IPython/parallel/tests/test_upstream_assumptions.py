@@ -446,7 +446,9 @@ class TestEngine:
     """What `engine_runner` uses of the engine it lands on."""
 
     def test_who_it_is(self) -> None:
-        assert {"ident", "engine_id"} <= IPythonParallelKernel.class_traits().keys() | vars(IPythonParallelKernel).keys()
+        assert {"ident", "engine_id"} <= IPythonParallelKernel.class_traits().keys() | vars(
+            IPythonParallelKernel
+        ).keys()
 
     def test_hooks_of_the_display_publisher(self) -> None:
         from ipykernel.zmqshell import ZMQDisplayPublisher

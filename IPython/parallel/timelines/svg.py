@@ -303,7 +303,7 @@ class _Picture:
         self._y += 6
         bottom = self._y + _QUEUE
         points = [f"M{self._left} {bottom:.1f}"]
-        for column, waiting in enumerate(self._layout.waiting):
+        for waiting in self._layout.waiting:
             points.append(f"V{bottom - waiting / most * _QUEUE:.1f}h{_COLUMN}")
         highest = max(1, round(most))
         title = f"calls that waited for their start: up to {highest:,} at a time"

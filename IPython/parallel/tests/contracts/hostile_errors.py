@@ -274,7 +274,7 @@ def raise_in_handler() -> NoReturn:
     try:
         raise KeyError("the context")
     except KeyError:
-        raise ValueError("while handling")
+        raise ValueError("while handling")  # noqa: B904  # with a context, and no cause
 
 
 def raise_circular_context() -> NoReturn:
