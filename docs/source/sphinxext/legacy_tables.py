@@ -4,7 +4,7 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import importlib.util
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,7 @@ from types import ModuleType
 from drawn_from_code import DrawnDirective, table_head, table_row
 from sphinx.application import Sphinx
 
-TOOL = Path(__file__).parents[3] / "tools" / "legacy_suites.py"
+TOOLS = Path(__file__).parents[3] / "tools"
 
 
 class LegacyModules(DrawnDirective):
@@ -62,13 +62,12 @@ def named(releases: tuple[str, ...]) -> str:
 
 
 def tool() -> ModuleType:
-    """The tool as a module."""
-    spec = importlib.util.spec_from_file_location("legacy_suites", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The tool as a module; tools find each other where they are."""
+    sys.path.insert(0, str(TOOLS))
+    try:
+        return import_module("legacy_suites")
+    finally:
+        sys.path.remove(str(TOOLS))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
