@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from IPython.parallel.tests.contracts.calls import pass_gate
+from IPython.parallel.tests.contracts.harness import Gate
+
 SUITE = "test.test_concurrent_futures"
 
 try:
@@ -38,7 +41,8 @@ INTERNALS = {
         "looks at the pool's own processes, threads and queues; engines belong to a cluster that others use too"
     ),
     r"futures\.(Process|Thread)PoolExecutor\(": "makes a pool of the standard library itself",
-    r"max_tasks_per_child": "engines are not replaced after a number of calls",
+    r"max_tasks_per_child|worker_exit_test\(": "engines are not replaced after a number of calls",
+    r"\._force_shutdown\b": "asks how a process pool's own methods call each other",
     r"\._broken\b": "reads a flag of the pool; engines fail one by one, and the view goes on",
     r"get_context\(\)\.Manager|mp_context\.Semaphore": "hands multiprocessing's own objects to the pool's children",
 }
@@ -69,6 +73,23 @@ def tests_of(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     """The names of a class's tests, and their functions."""
     for name in unittest.TestLoader().getTestCaseNames(cls):  # type: ignore[arg-type]
         yield name, getattr(cls, name)
+
+
+class Event:
+    """What CPython's tests take for an event that calls on workers can wait for, as they do of a Manager."""
+
+    def __init__(self) -> None:
+        self._gate = Gate()
+        self._address = self._gate.address
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_address": self._address}
+
+    def set(self) -> None:
+        self._gate.open()
+
+    def wait(self) -> bool:
+        return bool(pass_gate(self._address, True))
 
 
 class BoundToView(util.ExecutorMixin):
@@ -111,8 +132,13 @@ class BoundToView(util.ExecutorMixin):
 
         return View
 
-    def get_context(self) -> None:
+    def get_context(self) -> Any:
         """No start method of multiprocessing: engines are running already."""
+        return None
+
+    def create_event(self) -> Event:
+        """An event for the calls of a test. Source: CPython 3.14, whose tests no longer wait for a time."""
+        return Event()
 
     def open_view(self, max_workers: int, **pool: Any) -> Executor:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""CPython's own tests of concurrent.futures, bound to a LoadBalancedView and to a DirectView of one engine.
+"""CPython's own tests of concurrent.futures, bound to views and to the pool that stands in for the process pool.
 
 They are imported from the running Python, so its later releases bring their new tests along. What has no counterpart
 on a cluster is left out for a reason that `cpython_binding` gives; where the reason is only in how a test looks at a
@@ -9,8 +9,10 @@ pool, this file asks the same of a view in its own words.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import concurrent.futures
 import gc
 import logging
+import multiprocessing
 import pickle
 import signal
 import subprocess
@@ -32,6 +34,8 @@ from IPython.parallel.dispatch import callbacks
 from IPython.parallel.dispatch.lines import Task
 from IPython.parallel.engine_room import room_of
 from IPython.parallel.executor_mixin import configure_pool
+from IPython.parallel.pools.backing import Backing
+from IPython.parallel.pools.stdlib_pools import standing_in
 from IPython.parallel.running.local_cluster import LocalCluster
 from IPython.parallel.task_result import TaskResult
 from IPython.parallel.tests import leaks
@@ -81,8 +85,42 @@ def _no_thread_outlives_its_test(healthy_client: Client) -> Iterator[None]:
     assert leaks.threads_left(before) == []
 
 
+# What makes CPython's scripts, and ours, use the cluster of the tests.
+VIEW_HEAD = """
+import concurrent.futures, sys
+import ipyparallel, IPython.parallel
+from IPython.parallel.executor_mixin import configure_pool
+def View(max_workers):
+    client = ipyparallel.Client({connection_file!r})
+    if {direct}:
+        return client[client.ids[0]]
+    view = client.load_balanced_view()
+    configure_pool(view, max_workers=max_workers, on_output=lambda stream, text: getattr(sys, stream).write(text))
+    return view
+concurrent.futures.View = View
+"""
+
+POOL_HEAD = """
+import ipyparallel
+from IPython.parallel.pools.backing import Backing
+from IPython.parallel.pools.stdlib_pools import standing_in
+client = ipyparallel.Client({connection_file!r})
+standing = standing_in(Backing(client, on_output=lambda stream, text: print(text, end="")))
+standing.__enter__()
+"""
+
+
+OF_A_PROCESS_POOL = dict.fromkeys(
+    ["test_force_shutdown_workers_dead_workers", "test_force_shutdown_workers_not_started_yet"],
+    "ends a pool's processes: an executor need not have such methods, and a view has not (Standing has)",
+)
+
+
 class Balanced(BoundToView):
     """A LoadBalancedView."""
+
+    reasons = OF_A_PROCESS_POOL
+    head = VIEW_HEAD
 
     def open_view(self, max_workers: int, **pool: Any) -> Executor:
         view = self.client.load_balanced_view()
@@ -94,13 +132,30 @@ class Direct(BoundToView):
     """A DirectView of one engine. What a pool takes as arguments, it has none of: it is that engine."""
 
     reasons = {
+        **OF_A_PROCESS_POOL,
         "test_max_workers_negative": "a view of one engine has one worker",
         "test_interpreter_shutdown": "looks for what a call printed: it stays with the result (test_interpreter_exit)",
         "test_hang_gh83386": "looks for what a call printed: it stays with the result (test_interpreter_exit)",
     }
+    head = VIEW_HEAD
 
     def open_view(self, max_workers: int, **pool: Any) -> Executor:
         return self.client[self.client.ids[0]]
+
+
+class Standing(BoundToView):
+    """The pool that stands in for ProcessPoolExecutor, as for a program that has started the engines."""
+
+    head = POOL_HEAD
+
+    @property
+    def executor_type(self) -> Callable[..., Executor]:
+        with standing_in(Backing(self.client, engines_are_ours=True)):
+            return concurrent.futures.ProcessPoolExecutor
+
+    def get_context(self) -> Any:
+        """The start method of a program that says none; engines are running already."""
+        return multiprocessing.get_context()
 
 
 # -- calls
@@ -110,6 +165,9 @@ class TestBalancedCalls(process_pool_tests.ProcessPoolExecutorTest, Balanced, Te
 
 
 class TestDirectCalls(process_pool_tests.ProcessPoolExecutorTest, Direct, TestCase): ...
+
+
+class TestStandingCalls(process_pool_tests.ProcessPoolExecutorTest, Standing, TestCase): ...
 
 
 class TestBalancedWait(wait_tests.WaitTests, Balanced, TestCase): ...
@@ -127,7 +185,13 @@ class TestDirectAsCompleted(as_completed_tests.AsCompletedTests, Direct, TestCas
 class TestBalancedInitializer(init_tests.InitializerMixin, Balanced, TestCase): ...
 
 
+class TestStandingInitializer(init_tests.InitializerMixin, Standing, TestCase): ...
+
+
 class TestBalancedFailingInitializer(init_tests.FailingInitializerMixin, Balanced, TestCase): ...
+
+
+class TestStandingFailingInitializer(init_tests.FailingInitializerMixin, Standing, TestCase): ...
 
 
 # -- crashes
@@ -146,6 +210,10 @@ class Crashes(deadlock_tests.ExecutorDeadlockTest):
         "test_error_during_result_unpickle_in_result_handler": pickle.UnpicklingError,
     }
 
+    def _check_error(self, error: type[BaseException], *call: Any, **options: Any) -> None:
+        super()._check_error(self.own_error.get(self._testMethodName, error), *call, **options)
+
+    # Its name up to Python 3.13.
     def _check_crash(self, error: type[BaseException], *call: Any, **options: Any) -> None:
         super()._check_crash(self.own_error.get(self._testMethodName, error), *call, **options)
 
@@ -159,29 +227,17 @@ class TestBalancedCrashes(Crashes, Balanced, TestCase): ...
 class TestDirectCrashes(Crashes, Direct, TestCase): ...
 
 
+class TestStandingCrashes(Crashes, Standing, TestCase): ...
+
+
 # -- shutdown and exit
 
-SCRIPT_HEAD = """
-import concurrent.futures, sys
-import ipyparallel, IPython.parallel
-from IPython.parallel.executor_mixin import configure_pool
-def View(max_workers):
-    client = ipyparallel.Client({connection_file!r})
-    if {direct}:
-        return client[client.ids[0]]
-    view = client.load_balanced_view()
-    configure_pool(view, max_workers=max_workers, on_output=lambda stream, text: getattr(sys, stream).write(text))
-    return view
-concurrent.futures.View = View
-"""
-
-
 class Shutdown(shutdown_tests.ProcessPoolShutdownTest):
-    """CPython's tests of shutdown. Scripts of theirs find `View` in concurrent.futures."""
+    """CPython's tests of shutdown. Scripts of theirs find the executor by its name in concurrent.futures."""
 
     @pytest.fixture(autouse=True)
-    def _give_view_to_scripts(self, own_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-        head = SCRIPT_HEAD.format(connection_file=str(own_cluster.connection_file), direct=isinstance(self, Direct))
+    def _give_executor_to_scripts(self, own_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        head = self.head.format(connection_file=str(own_cluster.connection_file), direct=isinstance(self, Direct))
         run = shutdown_tests.assert_python_ok
         monkeypatch.setattr(shutdown_tests, "assert_python_ok", lambda option, script: run(option, head + script))
 
@@ -190,6 +246,9 @@ class TestBalancedShutdown(Shutdown, Balanced, TestCase): ...
 
 
 class TestDirectShutdown(Shutdown, Direct, TestCase): ...
+
+
+class TestStandingShutdown(Shutdown, Standing, TestCase): ...
 
 
 # -- futures
@@ -337,7 +396,7 @@ class PoolContract:
 
     def test_interpreter_exit(self, own_cluster: LocalCluster, tracer: Trace) -> None:
         """For test_interpreter_shutdown and test_hang_gh83386, without looking at what is printed."""
-        script = SCRIPT_HEAD.format(
+        script = self.head.format(
             connection_file=str(own_cluster.connection_file), direct=isinstance(self, Direct)
         ) + EXIT_WITH_WORK.format(path=tracer.path)
         finished = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=PATIENCE, text=True)
