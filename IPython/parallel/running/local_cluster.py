@@ -49,6 +49,16 @@ BROADCAST_LEAVES = 2
 HEARTBEAT_MS = 200
 HEARTBEAT_MISSES = 50
 
+# The controller makes its schedulers and heartbeat with multiprocessing. Where that would start a server to fork them
+# from, as of Python 3.14, each imports ipyparallel anew, and the server leaves a directory behind when it is killed.
+CONTROLLER = """
+import multiprocessing
+if multiprocessing.get_start_method() == "forkserver":
+    multiprocessing.set_start_method("fork", force=True)
+from ipyparallel.controller.app import main
+main()
+"""
+
 # How long a process may take to end on SIGTERM. An engine inside a call ends only after it, so this is also how long
 # `stop` waits for calls nobody is waiting for any more.
 STOP_GRACE = 2.0
@@ -328,6 +338,7 @@ def _cluster_on(directory: Path, n: int) -> Cluster:
     config = Config()
     # A flag would not do: an engine's shell looks for the IPython directory in the environment alone.
     config.LocalProcessLauncher.environment = {"IPYTHONDIR": str(directory), RUNTIME_DIRECTORY: str(directory)}
+    config.LocalControllerLauncher.controller_cmd = [sys.executable, "-c", CONTROLLER]
     config.LocalEngineSetLauncher.delay = 0.0
     # Engines start beside the controller, so it may be a while before it answers them.
     config.LocalEngineSetLauncher.engine_args = ["--IPEngine.timeout=60"]

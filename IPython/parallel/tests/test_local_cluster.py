@@ -64,6 +64,16 @@ def test_engines_share_environment_and_directory_but_not_the_profile(
     assert not directory.exists()
 
 
+def test_schedulers_are_forked_from_the_controller() -> None:
+    cluster = LocalCluster(1)
+    with cluster:
+        controller = psutil.Process(cluster._cluster.controller.pid)
+        schedulers = controller.children(recursive=True)
+        assert len(schedulers) >= 5
+        # By way of a server of multiprocessing's they would be programs of their own, started from nothing.
+        assert {tuple(process.cmdline()) for process in schedulers} == {tuple(controller.cmdline())}
+
+
 def test_only_its_user_can_reach_it() -> None:
     cluster = LocalCluster(1)
     with cluster:
