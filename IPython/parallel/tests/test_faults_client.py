@@ -136,7 +136,10 @@ def test_a_forked_child_is_refused_and_ends_cleanly(
     client: ipyparallel.Client, connection_file: Path, tracer: Trace
 ) -> None:
     program = """
-print(view.submit(trace, path, "before").result())
+import warnings
+# Python 3.12 and later say of any process with threads that a fork of it may come to nothing.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+print(view.submit(trace, path, "before").result(), flush=True)  # or the child would print it again
 child = os.fork()
 if child == 0:
     try:
