@@ -17,11 +17,17 @@ import pkgutil
 import shlex
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from itertools import dropwhile
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 __all__ = ["Command", "Module", "Program", "ProgramNotFound", "Script"]
+
+# One line of a traceback: frame, instruction and line number.
+_Entry = tuple[FrameType, int, int]
+
+_PACKAGE = __name__.rpartition(".running.")[0]
 
 
 class ProgramNotFound(Exception):
@@ -231,6 +237,8 @@ def _show_without(ours: CodeType, outer_frames: int) -> None:
     def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> Any:
         sys.excepthook = hook
         error.__traceback__ = _without(traceback, ours, outer_frames)
+        for linked in _linked(error):
+            linked.__traceback__ = _joined(_without_ours(list(_entries(linked.__traceback__))))
         return hook(kind, error, error.__traceback__)
 
     sys.excepthook = show
@@ -242,14 +250,42 @@ def _without(traceback: TracebackType | None, ours: CodeType, outer_frames: int)
     inner = entries[codes.index(ours) + 1 :] if ours in codes else entries
     # A program that cannot be compiled fails below us, in no frame of its own.
     inner = list(dropwhile(lambda entry: entry[0].f_code.co_filename == __file__, inner))
+    return _joined(entries[:outer_frames] + inner)
+
+
+def _without_ours(entries: list[_Entry]) -> list[_Entry]:
+    """Without the frames between the program and its pool's future; all of them where it is our code that failed."""
+    if not entries or _is_ours(entries[-1]):
+        return entries
+    return [entry for entry in entries if not _is_ours(entry)]
+
+
+def _is_ours(entry: _Entry) -> bool:
+    # By name: a program may lie within our directories, as those of the tests do.
+    return str(entry[0].f_globals.get("__name__")).startswith(_PACKAGE + ".")
+
+
+def _linked(error: BaseException) -> list[BaseException]:
+    """The exception, and all that is shown with it."""
+    found: dict[int, BaseException] = {}
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and id(one) not in found:
+            found[id(one)] = one
+            left += [one.__cause__, one.__context__]
+            left += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+    return list(found.values())
+
+
+def _joined(entries: list[_Entry]) -> TracebackType | None:
     shown: TracebackType | None = None
-    for frame, lasti, line in reversed(entries[:outer_frames] + inner):
+    for frame, lasti, line in reversed(entries):
         shown = TracebackType(shown, frame, lasti, line)
     return shown
 
 
-def _entries(traceback: TracebackType | None) -> Any:
+def _entries(traceback: TracebackType | None) -> Iterator[_Entry]:
     while traceback is not None:
-        entry: tuple[FrameType, int, int] = (traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
-        yield entry
+        yield traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno
         traceback = traceback.tb_next
