@@ -155,6 +155,7 @@ STEPS = {
     "eager": Contestant("each result's stock parts made at once", steps.without(steps.stock_parts_at_once)),
     "size 512": Contestant("groups as large as may be", steps.without(steps.large_groups_always)),
     "keep": Contestant("engines give nothing back", steps.without(steps.nothing_given_back)),
+    "loop": Contestant("reports received in an event loop", steps.without(steps.reports_in_an_event_loop)),
     "apply": Contestant("view.apply_async: the long way through client and kernel", steps.start_long_way, share=0.05),
 }
 EVERYBODY = CONTESTANTS | STEPS

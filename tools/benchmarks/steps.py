@@ -63,6 +63,23 @@ def stock_parts_at_once() -> Any:
     return mock.patch.object(TaskResult, "__init__", make_all)
 
 
+def reports_in_an_event_loop() -> Any:
+    from tornado.ioloop import IOLoop
+    from zmq.eventloop.zmqstream import ZMQStream
+
+    from IPython.parallel.connection import mux_connection
+
+    class InLoop(mux_connection.ReportListener):
+        def _listen(self) -> None:
+            loop = IOLoop(make_current=False)
+            ZMQStream(self._incoming, loop).on_recv(self._receive_safely, copy=False)
+            ZMQStream(self._monitor, loop).on_recv(lambda event: self._connected())
+            loop.add_handler(self._stopped, lambda *event: loop.stop(), IOLoop.READ)
+            loop.start()
+
+    return mock.patch.object(mux_connection, "ReportListener", InLoop)
+
+
 def without(step: Callable[[], Any]) -> Callable[[int], contextlib.AbstractContextManager[Any]]:
     """Start ours with a step undone."""
 
