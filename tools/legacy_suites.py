@@ -65,6 +65,8 @@ REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bif timeout < 0:", "if timeout is None or timeout < 0:"),
     # Removed from Python 3.9.
     (r"\bbase64\.encodestring\b", "base64.encodebytes"),
+    # Removed from pandas 0.20.
+    (r"\bpandas\.TimeSeries\b", "pandas.Series"),
 )
 # In 1.x: what 2to3 did when it was installed for Python 3.
 IN_RELEASE_1: tuple[tuple[str, str], ...] = (
@@ -74,6 +76,8 @@ IN_RELEASE_1: tuple[tuple[str, str], ...] = (
     (r"\b(\w+)\.iteritems\(\)", r"\1.items()"),
     (r"(?<![\w.])(?<!in )(map|range|zip|filter)\(", r"list_\1("),
     (r"\b(unicode|basestring)\b(?=[,()])", "str"),
+    (r"@pmod\.require\('urllib'\)", "@pmod.require('urllib.parse')"),
+    (r"\burllib\.urlencode\b", "urllib.parse.urlencode"),
     # Since 2.0 it captures more than what is printed.
     (r"\bcapture_output\(\)", "capture_output(display=False)"),
     (r"(?m)\A((?:.*\n)*?)(?=import |from (?!__future__))", r"\1from old_python2 import *\n"),
@@ -115,10 +119,6 @@ _EARLY = "get() no longer waits for output: call wait_for_output() before readin
 _LAUNCHERS = (
     "launchers hand on profile and cluster id in the environment (IPP_PROFILE_DIR, IPP_CLUSTER_ID)"
 )
-_PYOUT = "pyout has been execute_result since IPython 3.0: ar.execute_result"
-_TRACKERS = (
-    "messages are sent on a thread of the client's: call wait_for_send() before asking for `sent`"
-)
 _ENGINE = "the engine of a call may be known before the call is over; ask ready() whether it is"
 EXPECTED: dict[str, tuple[tuple[str, ...], str]] = {
     "test_asyncresult.py::*::test_getattr": (_ALL, _ENGINE),
@@ -139,10 +139,6 @@ EXPECTED: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "test_db.py::*::test_get_history": (_ALL, _AWARE),
     "test_db.py::*::test_update_record": (_ALL, _AWARE),
-    "test_dependency.py::*::test_require_imports": (
-        ("1.",),
-        "urllib.urlencode is Python 2's: urllib.parse.urlencode",
-    ),
     "test_launcher.py::*::test_cluster_id_arg": (_ALL, _LAUNCHERS),
     "test_launcher.py::*::test_profile_dir_arg": (_ALL, _LAUNCHERS),
     "test_launcher.py::TestMPIControllerLauncher::test_args": (
@@ -150,16 +146,12 @@ EXPECTED: dict[str, tuple[tuple[str, ...], str]] = {
         "the launcher knows its arguments when it starts",
     ),
     "test_view.py::*::test_apply_displaypub": (_ALL, _EARLY),
-    "test_view.py::*::test_execute_pyout": (("1.", "2."), _PYOUT),
-    "test_view.py::*::test_execute_reply": (("1.", "2."), _PYOUT),
-    "test_view.py::*::test_execute_silent": (("1.", "2."), _PYOUT),
     "test_view.py::*::test_execute_reply_rich": (
         _ALL,
         "IPython's images are base64 without a newline at the end",
     ),
     "test_view.py::*::test_compositeerror_truncate": (_ALL, _CACHES),
     "test_view.py::*::test_data_pub*": (_ALL, _EARLY),
-    "test_view.py::*::test_*_tracked": (_ALL, _TRACKERS),
 }
 
 INI = "[pytest]\nfilterwarnings =\n    ignore::DeprecationWarning\n"

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from ipyparallel import AsyncResult
+from ipyparallel.client.asyncresult import finished_tracker
 
 from .dispatch import task_states
 from .dispatch.callbacks import CallbackQueue
@@ -34,6 +35,7 @@ class BufferedResult(CallbackQueue, AsyncResult):
     # What AsyncResult's methods expect to find, where it is the same for all.
     _return_exceptions = False
     _targets = None
+    _tracker = finished_tracker
     owner = False
 
     def __init__(self, room: EngineRoom, fname: str) -> None:

@@ -23,6 +23,7 @@ from ipyparallel import (
     DirectView,
     LoadBalancedView,
 )
+from ipyparallel.client.client import ExecuteReply
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.error import CompositeError
 
@@ -128,6 +129,16 @@ PATCHES: tuple[Patch, ...] = (
     _wrapping(AsyncResult, "_resolve_result", future_mixin.wrap_resolve_result, "an exception returned is a value"),
     _wrapping(AsyncResult, "_collect_exceptions", carried_errors.wrap_collect_exceptions, "parts keep their type"),
     _wrapping(AsyncResult, "__getitem__", legacy_results.wrap_getitem, "what succeeded, beside what failed"),
+    _row(AsyncResult, "sent", property(legacy_results.sent), "valid as soon as there is a result, as it was"),
+    _row(
+        AsyncResult,
+        "_tracker",
+        property(legacy_results.tracker, legacy_results.set_tracker),
+        "there as soon as the message is handed over",
+    ),
+    _row(AsyncResult, "_tracker_made", None, "what ipyparallel sets as _tracker"),
+    _row(AsyncResult, "pyout", property(legacy_results.pyout), "execute_result, as IPython 2 called it"),
+    _row(ExecuteReply, "pyout", property(legacy_results.pyout), "execute_result, as IPython 2 called it"),
     _wrapping(CompositeError, "raise_exception", carried_errors.wrap_raise_exception, "parts keep their type"),
     _row(AsyncResult, "join", classmethod(future_mixin.join), "joins results of load-balanced views and of maps, too"),
     _row(AsyncHubResult, "_init_futures", future_mixin.hub_init_futures, "made of futures, which the Hub is asked for"),

@@ -4,10 +4,14 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from ipyparallel import AsyncMapResult, AsyncResult
+
+# Seconds the client's own thread has to hand over a message. Asking waits for that only, not for the network.
+HANDED_OVER_WITHIN = 5.0
 
 
 def wrap_getitem(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,3 +34,30 @@ def _failed_in_parts(result: AsyncResult) -> bool:
     if result._single_result or isinstance(result, AsyncMapResult):
         return False
     return result.ready() and not result.successful()
+
+
+def sent(self: AsyncResult) -> bool:
+    """Whether the arguments have left, and may be changed; what has just been submitted is waited for.
+
+    Any thread. A message used to be handed over when ``apply`` returned; now the client's own thread does it, a
+    moment later, and ``ar.sent`` would be a matter of luck.
+    """
+    tracker = self._tracker
+    return tracker is not None and bool(tracker.done)
+
+
+def tracker(self: AsyncResult) -> Any:
+    """The `zmq.MessageTracker` of the messages, once they are handed over; None if they are not."""
+    if threading.current_thread() is not self._client._io_thread:  # it would wait for itself
+        self._sent_event.wait(HANDED_OVER_WITHIN)
+    return self._tracker_made
+
+
+def set_tracker(self: AsyncResult, tracker: Any) -> None:
+    """Note the tracker; for ipyparallel's own use."""
+    self._tracker_made = tracker
+
+
+def pyout(self: Any) -> Any:
+    """What IPython 2 called ``execute_result``."""
+    return self.execute_result

@@ -1,7 +1,7 @@
 """Code written for ipyparallel and the old IPython.parallel: nothing that worked stops working.
 
-Apart from `TestHalfFailed`, `TestShutdownMeaning` and `TestOriginalErrors` these tests pass on plain ipyparallel too,
-which is their point.
+Apart from `TestHalfFailed`, `TestOldFacts`, `TestShutdownMeaning` and `TestOriginalErrors` these tests pass on plain
+ipyparallel too, which is their point.
 """
 
 # Copyright (c) IPython Development Team.
@@ -9,6 +9,7 @@ which is their point.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from typing import Any
@@ -374,6 +375,44 @@ class TestHalfFailed:
             result[2]
         with pytest.raises(TypeError):
             result[1.5]
+
+
+class TestOldFacts:
+    """What a result told in IPython 1 to 3, and plain ipyparallel's does not, or not at once."""
+
+    def test_sent_is_known_at_once(self, view: Any) -> None:
+        results = [view.apply_async(len, "x" * 100_000) for _ in range(20)]
+        assert [(result.sent, result._tracker.done) for result in results] == [(True, True)] * 20
+
+    def test_sent_of_a_tracked_message(self, direct: DirectView) -> None:
+        result = direct.push({"large": b"x" * 1_000_000}, track=True, block=False)
+        assert result.sent == result._tracker.done
+        result.wait_for_send(PATIENCE)
+        assert result.sent
+        result.get(PATIENCE)
+
+    def test_the_receiving_thread_does_not_wait_for_itself(
+        self, direct: DirectView, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[bool] = []
+        result = direct.apply_async(os.getpid)
+        result.wait_for_send(PATIENCE)
+        asked = threading.Event()
+        monkeypatch.setattr(result._sent_event, "wait", lambda timeout: told.append(False))
+
+        def ask() -> None:
+            told.append(result.sent)
+            asked.set()
+
+        direct.client._io_loop.add_callback(ask)
+        assert asked.wait(PATIENCE)
+        assert told == [True]
+
+    def test_pyout(self, client: ipyparallel.Client) -> None:
+        result = client[client.ids[0]].execute("2 + 3", silent=False)
+        assert result.wait_for_output(PATIENCE)
+        assert result.pyout["data"]["text/plain"] == "5"
+        assert result.get(PATIENCE).pyout == result.execute_result
 
 
 class TestShutdownMeaning:
