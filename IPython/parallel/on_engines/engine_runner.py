@@ -563,6 +563,22 @@ def mapped_calls(name: str, space: str, payload: bytes) -> Callable[[bytes], Any
     return lambda args: runner().run_mapped(name, space, payload, args)
 
 
+def run_chunk(
+    function: Callable[..., Any], name: str, chunk: list[Any], unpack: bool
+) -> tuple[list[Any], dict[int, MapError]]:
+    """Run the calls of a pool's chunk: their values, and the errors by position."""
+    values, errors = [], {}
+    for index, item in enumerate(chunk):
+        try:
+            values.append(function(*item) if unpack else function(item))
+        except KeyboardInterrupt:  # is meant for the chunk
+            raise
+        except BaseException as error:
+            values.append(None)
+            errors[index] = MapError(runner()._pack(error, name))
+    return values, errors
+
+
 def carrying_errors(name: str, space: str, function: tuple[Any, Any]) -> Callable[..., Any]:
     """A function as the kernel's ``apply`` would run it, whose error keeps its type."""
     return lambda *args, **kwargs: runner().run_stock(name, space, function, args, kwargs)

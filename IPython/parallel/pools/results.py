@@ -12,16 +12,19 @@ import logging
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_for
+from itertools import chain
 from multiprocessing import pool as stdlib
 from typing import Any
 
 from ..map_iteration import left
+from .chunks import Outcome, error_of, outcomes_of
 from .imap_feed import Feed
 
-__all__ = ["AsyncResult", "IMapIterator", "SingleResult"]
+__all__ = ["AsyncResult", "ChunkedIMapIterator", "ChunkedResult", "IMapIterator", "SingleResult"]
 
 _logger = logging.getLogger(__name__)
 
@@ -100,7 +103,7 @@ class AsyncResult(stdlib.AsyncResult[Any]):
         return self._futures[index] if index < len(self._futures) else None
 
     def _error(self) -> BaseException | None:
-        return next((error for error in map(_error_of, self._futures) if error is not None), None)
+        return next((error for error in map(error_of, self._futures) if error is not None), None)
 
     def _watch(self, settled: Future[Any] | None = None) -> None:
         """Call the callbacks when all is over; else look again when the next one is."""
@@ -132,11 +135,17 @@ class SingleResult(AsyncResult):
         return self._futures[0].result()
 
 
-def _error_of(future: Future[Any]) -> BaseException | None:
-    try:
-        return future.exception()
-    except CancelledError as error:
-        return error
+class ChunkedResult(AsyncResult):
+    """The result of many calls, of which those of a chunk are one future."""
+
+    def _value(self) -> Any:
+        return [outcome.get() for outcome in self._outcomes()]
+
+    def _error(self) -> BaseException | None:
+        return next((outcome.error for outcome in self._outcomes() if outcome.error is not None), None)
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        return chain.from_iterable(map(outcomes_of, self._futures))
 
 
 class IMapIterator(stdlib.IMapIterator):  # type: ignore[type-arg]  # it takes none when it runs
@@ -159,12 +168,36 @@ class IMapIterator(stdlib.IMapIterator):  # type: ignore[type-arg]  # it takes n
         multiprocessing.TimeoutError
             It is not there after `timeout` seconds.
         """
+        return self._take(timeout).result()
+
+    __next__ = next
+
+    def _take(self, timeout: float | None) -> Future[Any]:
+        """The next future, which is settled."""
         try:
             future = self._feed.take(timeout)
         except TimeoutError:
             raise multiprocessing.TimeoutError from None
         if future is None:
             raise StopIteration
-        return future.result()
+        return future
+
+
+class ChunkedIMapIterator(IMapIterator):
+    """The same, of futures that are chunks: results of a chunk are there together. Any thread."""
+
+    def __init__(self, pool: stdlib.Pool, feed: Feed) -> None:
+        super().__init__(pool, feed)
+        self._outcomes: deque[Outcome] = deque()
+
+    def next(self, timeout: float | None = None) -> Any:
+        """The next result; see `IMapIterator`."""
+        while True:
+            try:
+                outcome = self._outcomes.popleft()
+            except IndexError:
+                self._outcomes.extend(outcomes_of(self._take(timeout)))
+            else:
+                return outcome.get()
 
     __next__ = next

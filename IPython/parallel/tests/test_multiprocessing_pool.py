@@ -17,8 +17,9 @@ import ipyparallel
 import pytest
 
 from IPython.parallel import Pool
+from IPython.parallel.pools.chunks import outcomes_of
 from IPython.parallel.pools.imap_feed import Feed
-from IPython.parallel.pools.multiprocessing_pool import AHEAD
+from IPython.parallel.pools.multiprocessing_pool import AHEAD, CHUNKS_AHEAD
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate
 from IPython.parallel.tests.contracts.multiprocessing_pools import (
@@ -27,6 +28,7 @@ from IPython.parallel.tests.contracts.multiprocessing_pools import (
     PoolEndContract,
     PoolImapContract,
     counting,
+    outcome_of,
 )
 
 ENGINES = 2
@@ -109,6 +111,39 @@ class TestOnCluster(OnCluster):
 
     def test_functions_that_cannot_be_imported(self, pool: Any) -> None:
         assert pool.map(lambda n: n + ENGINES, range(3)) == [2, 3, 4]
+
+    @pytest.mark.parametrize("chunksize", [1, 2, 3])
+    @pytest.mark.parametrize("method", ["imap", "imap_unordered"])
+    def test_a_failing_call_takes_no_others_of_its_chunk_along(self, pool: Any, method: str, chunksize: int) -> None:
+        results = getattr(pool, method)(calls.reciprocal, [1, 0, 2], chunksize)
+        outcomes = [outcome_of(results) for _ in range(3)]
+        assert sorted(map(str, outcomes)) == ["0.5", "1.0", "ZeroDivisionError"]
+        assert list(results) == []
+
+    def test_a_call_that_exits_takes_no_others_of_its_chunk_along(self, pool: Any) -> None:
+        results = pool.imap(raise_or_return, [1, SystemExit(3), 2], 3)
+        assert next(results) == 1
+        with pytest.raises(SystemExit):
+            next(results)
+        assert list(results) == [2]
+
+    def test_an_error_that_is_returned_is_a_value(self, pool: Any) -> None:
+        (value,) = pool.map(calls.identity, [KeyError("value")], 2)
+        assert repr(value) == "KeyError('value')"
+
+    def test_a_chunk_is_one_call(self, pool: Any) -> None:
+        assert pool.map(calls.identity, range(100), 30) == list(range(100))
+        assert len(pool._view.history) == 4
+        assert list(pool.imap(calls.identity, range(100), 30)) == list(range(100))
+        assert len(pool._view.history) == 8
+        assert pool.map(calls.identity, range(100)) == list(range(100))
+        assert len(pool._view.history) == 108
+
+    def test_an_infinite_input_is_read_some_chunks_ahead(self, pool: Any) -> None:
+        read: list[int] = []
+        results = pool.imap(calls.identity, counting(read), 1000)
+        assert [next(results) for _ in range(5000)] == list(range(5000))
+        assert len(read) <= 5000 + (ENGINES * CHUNKS_AHEAD + 1) * 1000
 
     def test_an_infinite_input_is_read_some_way_ahead(self, pool: Any) -> None:
         read: list[int] = []
@@ -203,6 +238,27 @@ class TestOnCluster(OnCluster):
     def test_one_cluster_only(self, client: ipyparallel.Client) -> None:
         with pytest.raises(ValueError, match="give no profile with it"):
             Pool(client=client, profile="default")
+
+
+def raise_or_return(value: Any) -> Any:
+    if isinstance(value, BaseException):
+        raise value
+    return value
+
+
+# -- chunks
+
+
+def test_what_ends_a_chunk_is_the_error_of_each_of_its_calls() -> None:
+    error = ConnectionError("the engine died")
+    failed: Any = Future()
+    failed.set_exception(error)
+    failed.chunk_size = 3
+    assert [outcome.error for outcome in outcomes_of(failed)] == [error] * 3
+    cancelled: Any = Future()
+    cancelled.cancel()
+    cancelled.chunk_size = 2
+    assert [type(outcome.error) for outcome in outcomes_of(cancelled)] == [CancelledError] * 2
 
 
 # -- the feed of a lazy map

@@ -56,6 +56,19 @@ class PoolCallsContract(PoolContract):
         assert pool.starmap(calls.add, zip("abc", "def"), chunksize) == ["ad", "be", "cf"]
         assert list(pool.imap(calls.identity, range(50), chunksize or 1)) == list(range(50))
 
+    @pytest.mark.parametrize("chunksize", [None, 1, 2, 10])
+    def test_an_error_in_a_chunk(self, pool: Any, chunksize: int | None) -> None:
+        seen: list[BaseException] = []
+        result = pool.map_async(calls.reciprocal, [1, 2, 0, 4, 5], chunksize, error_callback=seen.append)
+        with pytest.raises(ZeroDivisionError) as caught:
+            result.get(PATIENCE)
+        assert not result.successful()
+        assert "in reciprocal" in str(caught.value.__cause__)
+        assert [type(error).__name__ for error in seen] == ["ZeroDivisionError"]
+
+    def test_functions_with_a_state_have_one_for_each_chunk(self, pool: Any) -> None:
+        assert pool.map(Counted(), "abcdef", 3) == [1, 2, 3, 1, 2, 3]
+
     def test_map_of_nothing(self, pool: Any) -> None:
         assert (
             pool.map(calls.identity, [])
@@ -175,6 +188,23 @@ class PoolImapContract(PoolContract):
         with pytest.raises(KeyError, match="input"):
             results.next(PATIENCE)
         assert list(results) == []
+
+    def test_an_error_of_the_input_takes_the_chunk_it_was_read_for(self, pool: Any) -> None:
+        results = pool.imap(calls.identity, failing_input(5), 2)
+        assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
+        with pytest.raises(KeyError, match="input"):
+            next(results)
+        assert list(results) == []
+
+    def test_chunks_as_they_arrive(self, pool: Any, new_gate: Callable[[], Gate]) -> None:
+        slow, quick = new_gate(), new_gate()
+        addresses = [slow.address, slow.address, quick.address, quick.address]
+        quick.open()
+        results = pool.imap_unordered(calls.pass_gate, addresses, 2)
+        assert [next(results), next(results)] == [None, None]
+        slow.wait_for_arrivals(1)
+        slow.open()
+        assert list(results) == [None, None]
 
     def test_a_result_is_there_while_the_input_waits_for_its_taker(self, pool: Any) -> None:
         asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -296,6 +326,16 @@ class PoolEndContract(PoolContract):
     def test_an_unclosed_pool_is_warned_of(self, pool: Any) -> None:
         with pytest.warns(ResourceWarning, match="unclosed running multiprocessing pool"):
             pool.__del__()
+
+
+class Counted:
+    """A callable that counts its calls."""
+
+    calls = 0
+
+    def __call__(self, item: object) -> int:
+        self.calls += 1
+        return self.calls
 
 
 class traced:
