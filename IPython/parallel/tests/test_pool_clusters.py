@@ -165,7 +165,8 @@ def test_two_clusters_are_one_too_many(client: ipyparallel.Client) -> None:
 
 SHARED = """
 import os
-from IPython.parallel import Pool, ProcessPoolExecutor, pool_clusters
+from IPython.parallel import Pool, ProcessPoolExecutor
+from IPython.parallel.pools import clusters as pool_clusters
 
 def shown(n):
     print("call", n, flush=True)
@@ -225,7 +226,7 @@ def test_a_local_cluster_that_has_lost_all_engines_is_replaced() -> None:
 def test_a_forked_child_starts_one_of_its_own() -> None:
     code = (
         "import os\n"
-        "from IPython.parallel import ProcessPoolExecutor, pool_clusters\n"
+        "from IPython.parallel import ProcessPoolExecutor\n"
         "def engines():\n"
         "    with ProcessPoolExecutor() as executor:\n"
         "        return executor.submit(os.getppid).result()\n"
