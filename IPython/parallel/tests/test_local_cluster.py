@@ -111,7 +111,7 @@ def test_it_can_be_started_again() -> None:
 
 OWNER = """
 import os, sys, time
-from IPython.parallel.local_cluster import LocalCluster
+from IPython.parallel.running.local_cluster import LocalCluster
 cluster = LocalCluster(1)
 client = cluster.start()
 client[0].apply_async(time.sleep, 300)
