@@ -42,6 +42,8 @@ class TaskResult(LazyFuture, BufferedResult):
     """
 
     _single_result = True
+    # How many calls of the program's this is, if it is a chunk of a pool's map.
+    chunk_size: int | None = None
     _msg_id: str = ""
     _view: Any = None
     _parent: MapResult | None = None

@@ -112,7 +112,7 @@ class Pool(stdlib.Pool):
         self._view = open_view(self._backing, processes, initializer, tuple(initargs))
         # Not bound to the pool: who reads an input for it must not keep it alive.
         self._submit = partial(_submit, self._view, self._backing.on_submit)
-        self._submit_chunk = partial(_submit_chunk, self._submit)
+        self._submit_chunk = partial(_submit_chunk, self._view, self._backing.on_submit)
         self._owner = os.getpid()
         self._state = _RUN
         _open_pools.add(self)
@@ -334,9 +334,12 @@ def _submit(
     return future
 
 
-def _submit_chunk(submit: Callable[..., Future[Any]], function: Callable[[Chunk], Any], chunk: Chunk) -> Future[Any]:
-    future = submit(function, chunk)
+def _submit_chunk(
+    view: LoadBalancedView, on_submit: Callable[[Future[Any]], None], function: Callable[[Chunk], Any], chunk: Chunk
+) -> Future[Any]:
+    future: Future[Any] = view.submit(function, chunk)
     future.chunk_size = len(chunk)  # type: ignore[attr-defined]
+    on_submit(future)
     return future
 
 

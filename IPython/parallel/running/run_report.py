@@ -43,15 +43,15 @@ class Tally:
     def watch(self, future: Future[Any]) -> None:
         """Count this call, and its outcome when there is one."""
         with self._changed:
-            self.calls += 1
+            self.calls += _calls(future)
         self._screen.progress(self.settled, self.calls)
         future.add_done_callback(self._count)
 
     def _count(self, future: Future[Any]) -> None:
-        failed, seconds = _outcome(future)
+        failures, seconds = _outcome(future)
         with self._changed:
-            self.settled += 1
-            self.failures += failed
+            self.settled += _calls(future)
+            self.failures += failures
             self.engine_seconds += seconds
             if self.settled == self.calls:
                 self._changed.notify_all()
@@ -76,18 +76,35 @@ class _Timed(Protocol):
     serial_time: float
 
 
-def _outcome(future: Future[Any]) -> tuple[bool, float]:
-    """(whether the call failed, seconds it took on its engine) of a settled future."""
+def _calls(future: Future[Any]) -> int:
+    """How many of the program's calls a future is: one, or a chunk of a ``multiprocessing.Pool``'s."""
+    return _chunk_size(future) or 1
+
+
+def _chunk_size(future: Future[Any]) -> int | None:
+    return getattr(future, "chunk_size", None)
+
+
+def _outcome(future: Future[Any]) -> tuple[int, float]:
+    """(how many calls failed, seconds they took on their engine) of a settled future."""
     try:
         failed = future.exception(0) is not None
     except CancelledError:
-        return False, 0.0
+        return 0, 0.0
+    failures = _calls(future) if failed else _failures_within(future)
     timed: _Timed = future  # type: ignore[assignment]
     try:
-        return failed, timed.serial_time
+        return failures, timed.serial_time
     except Exception:
         # A call that never ran, or whose engine died, has no times.
-        return failed, 0.0
+        return failures, 0.0
+
+
+def _failures_within(future: Future[Any]) -> int:
+    if _chunk_size(future) is None:
+        return 0
+    _, errors = future.result()
+    return len(errors)
 
 
 def _plural(count: int, noun: str) -> str:

@@ -63,6 +63,19 @@ def test_multiprocessing_pools_of_a_script(tmp_path: Path) -> None:
     )
 
 
+def test_the_closing_line_counts_the_calls_of_a_chunk(connection_file: Path) -> None:
+    code = (
+        "import multiprocessing\n"
+        "with multiprocessing.Pool() as pool:\n"
+        "    pool.map(str, range(10), 4)\n"
+        "    failing = pool.map_async(int, ['1', 'no', '2', 'neither'], 3)\n"
+        "    failing.wait()\n"
+    )
+    options = ("--connection-file", str(connection_file), "--pools", "multiprocessing")
+    _, status, err = python("-c", code, via=options)
+    assert (status, "14 calls, 2 failed" in err) == (0, True), err
+
+
 def test_threads_of_a_script_run_elsewhere_and_those_of_libraries_here(
     shared: tuple[str, ...],
 ) -> None:

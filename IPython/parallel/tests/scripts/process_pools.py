@@ -49,6 +49,8 @@ def main():
     under_each_name()
     with Pool(2, set_offset, (10,)) as pool:
         print(pool.map(shifted, range(5)), pool.starmap(divmod, [(7, 2), (9, 4)]))
+        print(pool.map(shifted, range(5), 2), pool.starmap(divmod, [(7, 2), (9, 4), (5, 3)], chunksize=2))
+        print(list(pool.imap(shifted, range(5), 2)), sorted(pool.imap_unordered(shifted, range(5), chunksize=3)))
         print(list(pool.imap(shifted, range(5))), sorted(pool.imap_unordered(shifted, range(5))))
         try:
             pool.map(fail, "a")
