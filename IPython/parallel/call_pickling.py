@@ -185,6 +185,7 @@ class CallPickler(_shipping.Pickler):  # type: ignore[name-defined]  # loaded as
         self._shared: dict[str, _Globals] = {}
         # Modules that come as a whole: once is enough.
         self._whole: set[tuple[int, bool]] = set() if within is None else within._whole
+        self._tried: dict[int, tuple[Any, Exception | None]] = {} if within is None else within._tried
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is Reference:
@@ -269,11 +270,24 @@ class CallPickler(_shipping.Pickler):  # type: ignore[name-defined]  # loaded as
         if standing is not value:
             return standing
         if self._tolerant and type(value) not in _FIXED:
-            try:
-                CallPickler(io.BytesIO()).dump(value)
-            except Exception as error:
+            error = self._error_of(value)
+            if error is not None:
                 return _shipping.Unavailable(name, f"{type(error).__name__}: {error}")
         return value
+
+    def _error_of(self, value: Any) -> Exception | None:
+        """Why a global cannot be pickled; None if it can. Found out once, however many functions name it."""
+        if id(value) not in self._tried:
+            trial = CallPickler(io.BytesIO())
+            # What comes as a whole already begins no second time: functions that refer to each other would never end.
+            trial._whole, trial._tried = set(self._whole), self._tried
+            try:
+                trial.dump(value)
+            except Exception as error:
+                self._tried[id(value)] = value, error
+            else:
+                self._tried[id(value)] = value, None
+        return self._tried[id(value)][1]
 
     def _apart(self, name: str, value: Any) -> Any:
         """A global that nobody names: what it takes to make it there, so that it cannot fail the others."""

@@ -349,6 +349,14 @@ class TestUnnamedGlobals:
         assert engine.call(m.f29, "f3").__name__ == "f3"
         assert len(pickle_function(m.f29).data) < 60_000
 
+    @pytest.mark.timeout(20)
+    def test_functions_in_a_list_that_each_of_them_names(self, engine, module) -> None:
+        lines = [f"def f{n}(name): return globals()[name] or [f('value') for f in every]" for n in range(8)]
+        lines += [f"every = [{', '.join(f'f{n}' for n in range(8))}]"]
+        m = module("value = 7\n" + "\n".join(lines) + "\ndef main(name): return [f(name) for f in every]")
+        assert engine.call(m.main, "value") == [7] * 8
+        assert len(pickle_function(m.main).data) < 120_000
+
     def test_pickle_brings_the_scripts_classes(self, module, monkeypatch) -> None:
         main = types.ModuleType("__main__")
         monkeypatch.setitem(sys.modules, "__main__", main)
