@@ -20,6 +20,7 @@ from ipyparallel.client.view import LazyMapIterator, View
 
 from . import call_pickling
 from .carried_errors import single_call
+from .dispatch import callback_threads, callbacks
 from .dispatch.lines import Line
 from .engine_room import room_of
 from .errors import ExecutorShutdown
@@ -162,7 +163,8 @@ def wrap_shutdown(original: Callable[..., Any]) -> Callable[..., Any]:
         Notes
         -----
         Without the latter, engines keep running: they may be serving others, as other views of this client.
-        Not from a done-callback if it waits. Source: PEP 3148, and ipyparallel.
+        Waiting is for done-callbacks, too; a callback that calls this waits for the calls alone. Source: PEP 3148, and
+        ipyparallel.
         """
         given = {"targets": targets, "restart": restart, "hub": hub, "block": block}
         legacy = {name: value for name, value in given.items() if value is not _UNSET}
@@ -199,7 +201,10 @@ def _wait(view: View) -> None:
     state = state_of(view)
     for line in state.lines():
         room_of(view.client).dispatcher.wait(line)
-    futures_wait(state.under_way())
+    left = state.under_way()
+    futures_wait(left)
+    if not callback_threads.runs_here():
+        callbacks.wait_until_called(left)
 
 
 def enter(self: View) -> View:

@@ -85,9 +85,9 @@ class ViewState:
             self._results.update(results)
 
     def under_way(self) -> list[Future[Any]]:
-        """The results of messages that are not over."""
+        """The results of messages that are not over, or have callbacks that are still to run."""
         with self._lock:
-            return [result for result in self._results if not result.done()]
+            return [result for result in self._results if not result.done() or result._done_callbacks]
 
 
 def state_of(view: View) -> ViewState:

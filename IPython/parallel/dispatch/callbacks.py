@@ -1,7 +1,7 @@
 """Done-callbacks: each exactly once, in order, and never on a thread that others wait for.
 
 A callback may submit, and may wait for another future. So it must run neither on the thread that receives messages
-nor on the one that settles futures: it runs on a thread that does nothing else.
+nor on the one that settles futures: it runs on a thread that does nothing else (`callback_threads`).
 """
 
 # Copyright (c) IPython Development Team.
@@ -9,69 +9,54 @@ nor on the one that settles futures: it runs on a thread that does nothing else.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
 from . import task_states
+from .callback_threads import CallbackThreads
 
 _OVER = (task_states.CANCELLED, task_states.CANCELLED_AND_NOTIFIED, task_states.FINISHED)
 
 # Where the standard library logs a callback that raises.
 _logger = logging.getLogger("concurrent.futures")
 
-_jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-_starting = threading.Lock()
-_thread: threading.Thread | None = None
+_threads = CallbackThreads()
 
 
 def post(job: Callable[[], None]) -> None:
     """Run `job` on the callbacks' thread, after those posted before. Any thread; never blocks."""
-    _jobs.put(job)
-    if _thread is None or not _thread.is_alive():
-        _start()
-
-
-def _start() -> None:
-    global _thread
-    with _starting:
-        if _thread is None or not _thread.is_alive():
-            # A daemon: what a callback waits for may never come, and must not keep the interpreter from ending.
-            _thread = threading.Thread(target=_run, name="IPython.parallel callbacks", daemon=True)
-            _thread.start()
-
-
-def _run() -> None:
-    while True:
-        try:
-            _jobs.get()()
-        except BaseException:  # a job logs its callbacks' errors; this would be an error of ours
-            _logger.exception("running callbacks failed")
+    _threads.post(job)
 
 
 def drain(timeout: float | None = None) -> bool:
     """Wait until what has been posted so far has run; False if `timeout` seconds were not enough."""
-    if _thread is None or threading.current_thread() is _thread:
-        return True
-    done = threading.Event()
-    post(done.set)
-    return done.wait(timeout)
+    return _threads.drain(timeout)
 
 
 def leave_to_parent() -> None:
-    """This process was forked: what waits is the parent's, and the thread has stayed with it. Right after the fork."""
-    global _jobs, _starting, _thread
-    _jobs, _starting, _thread = queue.SimpleQueue(), threading.Lock(), None
+    """This process was forked: what waits is the parent's, and the threads have stayed with it. Right after the fork."""
+    global _threads
+    _threads = CallbackThreads()
 
 
 def after_callbacks(future: Any, job: Callable[[], None]) -> None:
     """Run `job` when the callbacks of a future that is over have run: at once if it has none. Any thread."""
     if future._done_callbacks:
-        post(job)  # behind the job that runs them
-    else:
-        job()
+        with future._condition:
+            if future._done_callbacks:
+                future._done_callbacks.append(lambda _: job())
+                return
+    job()
+
+
+def wait_until_called(futures: Iterable[Future[Any]]) -> None:
+    """Wait until the callbacks of these futures, which are over, have run. Not from a callback."""
+    for future in futures:
+        called = threading.Event()
+        after_callbacks(future, called.set)
+        called.wait()
 
 
 class CallbackQueue:
@@ -86,7 +71,8 @@ class CallbackQueue:
 
         Each callback is called exactly once, in the order added; one that raises is logged (logger
         ``concurrent.futures``). On the callbacks' thread, or at once on this one if all is over already.
-        It may submit and may wait for other futures. Source: PEP 3148.
+        It may submit and may wait, also for what callbacks behind it do: they run on another thread if it takes long
+        (`callback_threads.PATIENCE` seconds). Source: PEP 3148.
 
         Parameters
         ----------

@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..errors import ClusterGone, ExecutorShutdown
-from . import callbacks, task_states
+from . import callback_threads, callbacks, task_states
 from .batch_policy import BatchPolicy
 from .groups import Engine, Group
 from .lines import Line, Task
@@ -166,9 +166,13 @@ class Dispatcher:
             task.future.cancel()
 
     def wait(self, line: Line, timeout: float | None = None) -> bool:
-        """Wait until all tasks of `line` are settled; False if `timeout` seconds were not enough."""
+        """Wait until all tasks of `line` are settled; False if `timeout` seconds were not enough.
+
+        And until their callbacks have run, but for a callback, which would wait for itself.
+        """
+        from_callback = callback_threads.runs_here()
         with self._idle:
-            return self._idle.wait_for(lambda: line.outstanding == 0, timeout)
+            return self._idle.wait_for(lambda: line.outstanding == (line.calling_back if from_callback else 0), timeout)
 
     def abandon(self, line: Line, error: Callable[[], Exception]) -> None:
         """Nobody waits any more for the calls of `line`: fail them. Engines may go on with what was sent."""
@@ -290,17 +294,22 @@ class Dispatcher:
 
     def _settled(self, line: Line, tasks: int) -> None:
         line.outstanding -= tasks
-        if line.outstanding == 0:
+        if line.outstanding == line.calling_back:
             self._idle.notify_all()
 
     def _count_settled(self, task: Task) -> None:
         """A task is over when its callbacks have run, too: whoever waits for the line may rely on what they did."""
+        calling_back = bool(task.future._done_callbacks)
+        with self._lock:
+            task.line.calling_back += calling_back
+            self._settled(task.line, not calling_back)
+        if calling_back:
+            callbacks.after_callbacks(task.future, lambda: self._count_called_back(task.line))
 
-        def count() -> None:
-            with self._lock:
-                self._settled(task.line, 1)
-
-        callbacks.after_callbacks(task.future, count)
+    def _count_called_back(self, line: Line) -> None:
+        with self._lock:
+            line.calling_back -= 1
+            self._settled(line, 1)
 
     def _requeue(self, tasks: Iterable[Task]) -> None:
         """Put tasks that left but never ran into their lines again, in the order of submission."""

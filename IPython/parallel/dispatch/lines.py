@@ -101,6 +101,7 @@ class Line:
         self.waiting: deque[Sequence[Task]] = deque()
         self.engines: set[str] = set()
         self.outstanding = 0
+        self.calling_back = 0  # those of them that are over, but for their callbacks
         self.closed = False
         self.cancels = False  # what comes back to this line does not wait again
 

@@ -34,7 +34,7 @@ def other(client: Client, connection_file: Path) -> Iterator[Client]:
 
 
 def _flagged(view: Any) -> Any:
-    view.set_flags(retries=1)
+    view.set_flags(timeout=3 * PATIENCE)
     return view
 
 

@@ -51,7 +51,7 @@ def view(request: pytest.FixtureRequest, client: ipyparallel.Client) -> Any:
         return client[client.ids[0]]
     view = client.load_balanced_view()
     if request.param == "message of its own":
-        view.set_flags(retries=1)
+        view.set_flags(timeout=3 * PATIENCE)
     return view
 
 
@@ -92,6 +92,44 @@ def test_from_thousands_at_once(client: ipyparallel.Client) -> None:
     seen = [one.result(PATIENCE) if isinstance(one, Future) else one for one in recorder.wait_for(count)]
     assert sorted(seen) == list(range(1, count + 1))
     assert set(recorder.futures) == set(futures)
+
+
+def test_for_what_a_callback_behind_it_does(view: Any, gate: Gate) -> None:
+    behind = threading.Event()
+    recorder = Recorder(lambda future: behind.wait(PATIENCE))
+    first, second = (view.submit(calls.pass_gate, gate.address, n) for n in range(2))
+    first.add_done_callback(recorder)
+    first.add_done_callback(lambda future: view.submit(calls.add, 1, 2))
+    second.add_done_callback(lambda future: behind.set())
+    gate.open()
+    assert recorder.wait_for(1) == [True]
+
+
+def test_for_the_end_of_its_own_view(view: Any, gate: Gate) -> None:
+    """``shutdown(wait=True)``, by two at once: each waits for all calls, and nobody for the other's callback."""
+    last = view.submit(calls.pass_gate, gate.address, 3)
+
+    def shut_down(future: Future[Any]) -> int:
+        view.shutdown(wait=True)
+        return last.result(0)
+
+    recorder = Recorder(shut_down)
+    for number in range(2):
+        view.submit(calls.add, 1, number).add_done_callback(recorder)
+    last.add_done_callback(recorder)
+    gate.open()
+    assert recorder.wait_for(3) == [3, 3, 3]
+
+
+def test_shutdown_waits_for_callbacks(view: Any, gate: Gate) -> None:
+    returned, seen = threading.Event(), []
+    result = view.submit(calls.pass_gate, gate.address, 1)
+    result.add_done_callback(lambda future: seen.append(returned.wait(0.3)))
+    gate.open()
+    result.result(PATIENCE)
+    view.shutdown()
+    returned.set()
+    assert seen == [False]
 
 
 class Queued(CallbackQueue, Future[Any]):
