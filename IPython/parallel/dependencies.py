@@ -1,33 +1,30 @@
-"""Calls that depend on calls the scheduler does not know (``after=ar``, ``follow=ar``): held until those are over.
+"""What a call depends on (``after``, ``follow``) that the scheduler does not know: which calls, and how they have to end.
 
 ipyparallel's scheduler knows the messages that went through it. Calls that travel in groups did not, nor did those of
-direct views, so whoever depends on one waits here, and then goes the way of any call.
+direct views, so whoever depends on one is held here (`held_calls`), and then goes the way of any call.
 """
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from ipyparallel import AsyncResult, LoadBalancedView
-from ipyparallel.error import ImpossibleDependency
+from ipyparallel import AsyncResult, Client, Dependency
 
 from .buffered_result import BufferedResult
 from .engine_room import EngineRoom, room_of
+from .future_mixin import is_value
+from .map_result import MapResult
+from .task_result import TaskResult
 
 
-def buffered_dependencies(view: LoadBalancedView, after: Any, follow: Any) -> Dependencies | None:
-    """What a call with these flags waits for, if the scheduler does not know all of it; None if it is its affair."""
-    if not (after or follow):
-        return None
-    room = room_of(view.client)
-    if all(_scheduler_knows(_known(room, job)) for flag in (after, follow) for job in _jobs(flag)):
-        return None
-    return Dependencies(*([_result(view, room, job) for job in _jobs(flag)] for flag in (after, follow)))
+def depends_on_buffered(client: Client, *flags: Any) -> bool:
+    """Whether what ``after`` and ``follow`` name includes a call that the scheduler does not know."""
+    room = room_of(client)
+    return not all(_scheduler_knows(_known(room, job)) for flag in flags for job in _jobs(flag))
 
 
 def _known(room: EngineRoom, job: Any) -> Any:
@@ -50,62 +47,78 @@ def _jobs(flag: Any) -> Iterable[Any]:
     return flag["dependencies"] if isinstance(flag, dict) else flag  # type: ignore[no-any-return]
 
 
-def _result(view: LoadBalancedView, room: Any, job: Any) -> Future[Any]:
-    """The result that a dependency names: an AsyncResult itself, or by its id."""
-    found = room.with_results(job)
-    return found if isinstance(found, Future) else view.client.get_result(found, owner=False, block=False)
+def condition(room: EngineRoom, flag: Any) -> Condition:
+    """What a call with this flag waits for."""
+    how = flag if isinstance(flag, Dependency) else Dependency(flag if isinstance(flag, dict) else ())
+    calls = [call for job in _jobs(flag) for call in _calls_of(room, job)]
+    return Condition(calls, all_of_them=how.all, success=how.success, failure=how.failure)
 
 
-class Dependencies:
-    """The results a call waits for.
+def _calls_of(room: EngineRoom, job: Any) -> Sequence[Future[Any]]:
+    """The single calls that a dependency names: those of a result, or one by its id."""
+    known = _known(room, job)
+    if isinstance(known, MapResult):
+        return known._tasks
+    if isinstance(known, AsyncResult) and not isinstance(known, TaskResult):
+        room.hub.keep(known.msg_ids)
+        return known._children  # type: ignore[no-any-return]
+    if known is None:
+        known = room.hub.future_for(job)
+        room.hub.keep([job])
+    return [known]
+
+
+class Condition:
+    """One flag, ``after`` or ``follow``, as `ipyparallel.Dependency` describes it.
 
     Parameters
     ----------
-    after : list of Future
-        Are to succeed before the call runs.
-    follow : list of Future
-        The same, and the call runs on their engine.
+    calls : list of Future
+        Of one call each.
+    all_of_them : bool
+        Whether all have to meet it, or any one of them.
+    success, failure : bool
+        Whether a call meets it that succeeds, that fails or is cancelled.
     """
 
-    def __init__(self, after: list[Future[Any]], follow: list[Future[Any]]) -> None:
-        self._after = after
-        self._follow = follow
+    def __init__(self, calls: Sequence[Future[Any]], *, all_of_them: bool, success: bool, failure: bool) -> None:
+        self.calls = list(dict.fromkeys(calls))
+        self._all, self._success, self._failure = all_of_them, success, failure
+        self._met: list[Future[Any]] = []
+        self._spoiled = 0
 
-    def results(self) -> list[Future[Any]]:
-        return [*self._after, *self._follow]
+    def note(self, call: Future[Any]) -> None:
+        """One of the calls is over."""
+        if self._success if _succeeded(call) else self._failure:
+            self._met.append(call)
+        else:
+            self._spoiled += 1
 
-    def when_over(self, go: Callable[[], None]) -> None:
-        """Call `go()` when all results are there. On the callbacks' thread, or at once."""
-        left = len(self.results())
-        lock = threading.Lock()
+    @property
+    def is_met(self) -> bool:
+        return not self.calls or len(self._met) >= (len(self.calls) if self._all else 1)
 
-        def one_is_over(result: Future[Any]) -> None:
-            nonlocal left
-            with lock:
-                left -= 1
-                over = left == 0
-            if over:
-                go()
+    @property
+    def is_impossible(self) -> bool:
+        return bool(self.calls) and self._spoiled >= (1 if self._all else len(self.calls))
 
-        for result in self.results():
-            result.add_done_callback(one_is_over)
+    def engines(self) -> frozenset[str] | None:
+        """Where it is met, once it is: the engines on which the calls ran that meet it; None if there are no calls.
 
-    def engine(self) -> str | None:
-        """The engine the call has to run on, None for any; all results are there.
-
-        Raises
-        ------
-        ImpossibleDependency
-            If one of them failed, or they were on different engines.
+        None of them, if all have to be on one and are not.
         """
-        if any(result.cancelled() or result.exception() is not None for result in self.results()):
-            raise ImpossibleDependency()
-        engines = {engine for result in self._follow for engine in _engines_of(result)}
-        if len(engines) > 1:
-            raise ImpossibleDependency()
-        return engines.pop() if engines else None
+        if not self.calls:
+            return None
+        engines = [_engine_of(call) for call in self._met]
+        if self._all and len(set(engines)) > 1:
+            return frozenset()
+        return frozenset(engine for engine in engines if engine is not None)
 
 
-def _engines_of(result: Any) -> list[str]:
-    engines = result.engine_uuid
-    return engines if isinstance(engines, list) else [engines]
+def _succeeded(call: Any) -> bool:
+    return bool(call._success) if isinstance(call, TaskResult) else is_value(call)
+
+
+def _engine_of(call: Any) -> str | None:
+    metadata = call._metadata[0] if isinstance(call, TaskResult) else call.output.metadata
+    return metadata.get("engine_uuid")  # type: ignore[no-any-return]

@@ -177,25 +177,30 @@ class EngineRoom:
             raise
 
     def submit_held(
-        self, view: Any, function: Callable[..., Any], args: Any, kwargs: Any, *, name: str, label: Any, until: Any
+        self,
+        view: Any,
+        function: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        *,
+        name: str,
+        label: str | None,
+        retries: int,
+        parent: MapResult | None = None,
     ) -> TaskResult:
-        """Submit a call when what it depends on (`dependencies.Dependencies`) is over. Any thread; never blocks."""
+        """Make a call that goes when the dispatcher is told to let it go, if it can be sent. Any thread; never blocks."""
         result, error = self._make(function, args, kwargs, name, label)
+        result._parent = parent
         self._register(view, (result,))
         if error is not None:
             result.fail(error)
             return result
-        task = result._task
-        assert task is not None
-
-        def go() -> None:
-            try:
-                line = Line(call_pickling.CLIENT, only=until.engine())
-                self.dispatcher.submit(line, [[task]])
-            except Exception as error:
-                self.dispatcher.refuse(task, error)
-
-        until.when_over(go)
+        result._task.retries = retries  # type: ignore[union-attr]
+        try:
+            self.dispatcher.hold(Line(call_pickling.CLIENT), result._task)  # type: ignore[arg-type]
+        except BaseException:
+            self.forget((result,))
+            raise
         return result
 
     def _register(self, view: Any, results: Sequence[TaskResult]) -> None:

@@ -115,7 +115,7 @@ def submit(self: View, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
         raise ExecutorShutdown()
     line = state.line(self)
     if line is None:
-        held = submit_held(self, fn, args, kwargs)
+        held = submit_held(self, fn, args, kwargs, {})
         return _submit_alone(self, fn, args, kwargs) if held is None else held
     return room_of(self.client).submit(
         self, line, fn, args, kwargs, name=getname(fn), label=self.label, retries=state.retries

@@ -115,7 +115,7 @@ def wrap_resolve_result(original: Callable[..., None]) -> Callable[..., None]:
         if failed_here and not self._return_exceptions:
             self._raw_results, self._success = f.result(), False
             self.set_exception(failed_here[0])
-        elif self._single_result and _is_value(self._children[0]):
+        elif self._single_result and is_value(self._children[0]):
             self._raw_results, self._success = f.result(), True
             self.set_result(self._reconstruct_result(self._raw_results))
         else:
@@ -124,10 +124,10 @@ def wrap_resolve_result(original: Callable[..., None]) -> Callable[..., None]:
     return _resolve_result
 
 
-def _is_value(child: Any) -> bool:
+def is_value(child: Any) -> bool:
     """Whether the result of a message is its value: what an engine or the client reports is a KernelError."""
-    is_value = getattr(child, "is_value", None)  # a grouped call knows
-    return not isinstance(child.result(), KernelError) if is_value is None else is_value
+    known = getattr(child, "is_value", None)  # by a grouped call
+    return not isinstance(child.result(), KernelError) if known is None else known
 
 
 def _failed_here(child: Any) -> bool:

@@ -1,53 +1,167 @@
-"""Calls of views whose ``after`` or ``follow`` names a buffered call, on either way to submit them."""
+"""Calls of views whose ``after`` or ``follow`` names a call that the scheduler does not know: held until it is over."""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from ipyparallel import LoadBalancedView
 from ipyparallel.client.remotefunction import getname
 from ipyparallel.client.view import View
+from ipyparallel.error import ImpossibleDependency, TaskTimeout
 
-from .dependencies import buffered_dependencies
+from .dependencies import Condition, condition, depends_on_buffered
+from .dispatch.callbacks import AtOnce
+from .dispatch.dispatcher import Dispatcher
+from .dispatch.lines import Task
 from .engine_room import room_of
+from .map_result import MapResult
 from .task_result import TaskResult
 from .view_state import state_of
 
 
 def submit_held(
-    view: View, function: Callable[..., Any], args: Any, kwargs: Any, after: Any = None, follow: Any = None
+    view: View, function: Callable[..., Any], args: Any, kwargs: Any, flags: dict[str, Any]
 ) -> TaskResult | None:
-    """Submit a call that depends on a buffered one; None if it does not.
+    """Submit a call that depends on one that the scheduler does not know; None if it does not.
 
     Parameters
     ----------
-    after, follow
-        As in ipyparallel; by default the view's flags.
+    flags : dict
+        As ipyparallel's ``_really_apply`` takes them; where there is none, or None, the view's own counts.
     """
     if not isinstance(view, LoadBalancedView):
         return None
-    after = view.after if after is None else after
-    follow = view.follow if follow is None else follow
-    until = buffered_dependencies(view, after, follow)
-    if until is None:
+    flags = _with_views_own(view, flags)
+    if not depends_on_buffered(view.client, flags["after"], flags["follow"]):
         return None
-    result = room_of(view.client).submit_held(
-        view, function, args, kwargs, name=getname(function), label=view.label, until=until
-    )
-    state_of(view).note([result])
+    return _hold(view, function, args, kwargs, flags)
+
+
+def map_held(
+    view: View,
+    function: Callable[..., Any],
+    calls: Sequence[tuple[Any, ...]],
+    label: str | None,
+    result: MapResult,
+) -> bool:
+    """Submit the calls of a map that depend on what the scheduler does not know; False if they do not."""
+    if not isinstance(view, LoadBalancedView):
+        return False
+    flags = _with_views_own(view, {"label": label})
+    if not depends_on_buffered(view.client, flags["after"], flags["follow"]):
+        return False
+    result.stand_for([_hold(view, function, call, {}, flags, result) for call in calls])
+    return True
+
+
+def _with_views_own(view: LoadBalancedView, flags: dict[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in flags.items() if value is not None}
+    return {name: getattr(view, name) for name in view._flag_names} | given
+
+
+def _hold(
+    view: LoadBalancedView,
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    flags: dict[str, Any],
+    parent: MapResult | None = None,
+) -> TaskResult:
+    room, loop, targets = room_of(view.client), view.client._io_loop, flags["targets"]
+    allowed = None if targets is None else {ident.decode() for ident in view.client._build_targets(targets)[0]}
+    conditions = tuple(condition(room, flags[name]) for name in ("after", "follow"))
+    name, label, retries = getname(function), flags["label"], flags["retries"]
+    result = room.submit_held(view, function, args, kwargs, name=name, label=label, retries=retries, parent=parent)
+    if result._task is not None:
+        state_of(view).note([result])
+        held = HeldCall(room.dispatcher, result._task, conditions, allowed)
+        held.watch()
+        if flags["timeout"]:
+            loop.add_callback(loop.call_later, flags["timeout"], held.expire)
     return result
+
+
+class HeldCall:
+    """A task that waits for what it depends on. Decides on the dispatcher's thread, once.
+
+    Parameters
+    ----------
+    dispatcher : Dispatcher
+        Holds the task.
+    task : Task
+    conditions : tuple of Condition
+        ``after`` and ``follow``.
+    allowed : set of str or None
+        The engines the task may run on, apart from what it follows.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, task: Task, conditions: tuple[Condition, ...], allowed: set[str] | None
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._task: Task | None = task
+        self._conditions = conditions
+        self._allowed = allowed
+
+    def watch(self) -> None:
+        """Hear of the end of all calls it depends on."""
+        for condition in self._conditions:
+            for call in condition.calls:
+                call.add_done_callback(AtOnce(self._hearer(condition)))
+        self._dispatcher.soon(self._decide)  # it may depend on none: a map of nothing
+
+    def expire(self) -> None:
+        """The time of the view's ``timeout`` flag is up. Any thread."""
+        self._dispatcher.soon(lambda: self._refuse(TaskTimeout()))
+
+    def _hearer(self, condition: Condition) -> Callable[[Future[Any]], None]:
+        def hear(call: Future[Any]) -> None:
+            self._dispatcher.soon(lambda: self._note(condition, call))
+
+        return hear
+
+    def _note(self, condition: Condition, call: Future[Any]) -> None:
+        condition.note(call)
+        self._decide()
+
+    def _decide(self) -> None:
+        if self._task is None:
+            return
+        after, follow = self._conditions
+        if after.is_impossible or follow.is_impossible:
+            self._refuse(ImpossibleDependency())
+        elif after.is_met and follow.is_met:
+            self._go(follow.engines())
+
+    def _go(self, engines: frozenset[str] | None) -> None:
+        if engines is None or self._allowed is None:
+            engines = self._allowed if engines is None else engines
+        else:
+            engines = engines & self._allowed
+        if engines is not None and not engines:
+            self._refuse(ImpossibleDependency())
+        elif (task := self._take()) is not None:
+            task.line.use_only(engines)
+            self._dispatcher.let_go(task)
+
+    def _refuse(self, error: Exception) -> None:
+        if (task := self._take()) is not None:
+            self._dispatcher.refuse(task, error)
+
+    def _take(self) -> Task | None:
+        task, self._task, self._conditions = self._task, None, ()
+        return task
 
 
 def wrap_balanced_apply(original: Callable[..., Any]) -> Callable[..., Any]:
     """`LoadBalancedView._really_apply` that holds back calls whose dependencies the scheduler cannot know."""
 
     def _really_apply(self: LoadBalancedView, f: Any, args: Any = None, kwargs: Any = None, **flags: Any) -> Any:
-        held = None
-        if callable(f):
-            held = submit_held(self, f, args or (), kwargs or {}, flags.get("after"), flags.get("follow"))
+        held = submit_held(self, f, args or (), kwargs or {}, flags) if callable(f) else None
         if held is None:
             return original(self, f, args, kwargs, **flags)
         block = self.block if flags.get("block") is None else flags["block"]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -19,6 +19,7 @@ from .carried_errors import mapped_calls
 from .dispatch.lines import Line
 from .engine_room import room_of
 from .errors import ExecutorShutdown
+from .held_calls import map_held
 from .map_result import MapResult
 from .originals import original_of
 from .task_result import TaskResult
@@ -116,9 +117,6 @@ def _map(
         return lazy_map.results(view.submit, f, zip(*sequences), buffersize, deadline)
     if block is None:
         block = view.block and timeout is None
-    line = None if keywords.get("track") else line_for(view)
-    if line is None:
-        return _map_alone(view, original, f, sequences, deadline, block, keywords)
     result = MapResult(
         room_of(view.client),
         getname(f),
@@ -126,7 +124,13 @@ def _map(
         return_exceptions=keywords.get("return_exceptions", False),
         deadline=deadline,
     )
-    _submit_all(view, line, f, zip(*sequences), result, keywords.get("label"), unit)
+    line = None if keywords.get("track") else line_for(view)
+    if line is not None:
+        _submit_all(view, line, f, zip(*sequences), result, keywords.get("label"), unit)
+    elif not (calls := list(zip(*sequences))):
+        result.stand_for(())
+    elif not map_held(view, f, calls, keywords.get("label"), result):
+        return _map_alone(view, original, f, calls, deadline, block, keywords)
     return result.get() if block else result
 
 
@@ -235,25 +239,13 @@ def _map_alone(
     view: View,
     original: Callable[..., Any],
     f: Callable[..., Any],
-    sequences: tuple[Iterable[Any], ...],
+    calls: Sequence[tuple[Any, ...]],
     deadline: float | None,
     block: bool,
     keywords: dict[str, Any],
 ) -> Any:
     """A map whose parts are messages of their own, made by ipyparallel of a function of one pickled tuple."""
-    calls = [call_pickling.dumps(args) for args in zip(*sequences)]
-    if not calls:
-        return _nothing(view, f, deadline, block)
-    result = original(view, mapped_calls(f), calls, block=False, **keywords)
+    result = original(view, mapped_calls(f), [call_pickling.dumps(args) for args in calls], block=False, **keywords)
     result._deadline = deadline
     state_of(view).note([result])
     return result.get() if block else result
-
-
-def _nothing(view: View, f: Callable[..., Any], deadline: float | None, block: bool) -> Any:
-    """The result of a map of nothing."""
-    result = MapResult(
-        room_of(view.client), getname(f), ordered=True, return_exceptions=False, deadline=deadline
-    )
-    result.stand_for(())
-    return [] if block else result

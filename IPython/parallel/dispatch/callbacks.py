@@ -110,13 +110,28 @@ class CallbackQueue:
                 del self._done_callbacks[0]
 
 
+class AtOnce:
+    """A callback of ours that only notes that the future is over: it runs on the thread that settles.
+
+    Parameters
+    ----------
+    note : callable
+    """
+
+    def __init__(self, note: Callable[[Future[Any]], object]) -> None:
+        self._note = note
+
+    def __call__(self, future: Future[Any]) -> None:
+        self._note(future)
+
+
 def never_waits(fn: Any) -> bool:
     """Whether a callback only notes that the future is over, or wakes somebody: ipyparallel's own, and asyncio's.
 
     These run at once, before all others. A user's callback that waits by their means (``client.wait(ar)``,
     ``asyncio.run(...)``) is on the callbacks' thread, and would wait for ever for what comes behind it there.
     """
-    return str(getattr(fn, "__module__", "")).partition(".")[0] in ("ipyparallel", "asyncio")
+    return type(fn) is AtOnce or str(getattr(fn, "__module__", "")).partition(".")[0] in ("ipyparallel", "asyncio")
 
 
 def call(fn: Callable[[Any], object], future: Future[Any]) -> None:

@@ -82,7 +82,8 @@ class Dispatcher:
         self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
         self._serials = itertools.count()
         self._full = False  # no engine had room when last looked: saves looking again at every submit
-        self._broken: Callable[[], Exception] | None = None  # why nothing is taken any more
+        self._refused: Callable[[], Exception] | None = None  # why nothing is taken any more
+        self._broken: Callable[[], Exception] | None = None  # why what there is is not done any more either
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         weakref.finalize(self, self._inbox.put, None)
@@ -107,19 +108,20 @@ class Dispatcher:
             If the line is closed.
         """
         with self._lock:
-            if self._broken is not None:
-                raise self._broken()
+            if self._refused is not None:
+                raise self._refused()
             if line.closed:
                 raise ExecutorShutdown()
             if not units:
                 return
+            self._count_in(line, units)
             self._put_in_line(line, units)
-            stranded = [] if self._engines else self._stranded(line)
+            stranded = self._stranded(line) if line.only is not None or not self._engines else []
             groups = self._decide() if not self._full else []
         self._send(groups)
         self._fail_stranded(stranded)
 
-    def _put_in_line(self, line: Line, units: Sequence[Sequence[Task]]) -> None:
+    def _count_in(self, line: Line, units: Sequence[Sequence[Task]]) -> None:
         if self._thread is None:
             self._start_thread()
         for unit in units:
@@ -127,10 +129,51 @@ class Dispatcher:
                 task.line, task.serial = line, next(self._serials)
                 task.counted = not task.withdrawn
                 line.outstanding += task.counted
+
+    def _put_in_line(self, line: Line, units: Sequence[Sequence[Task]]) -> None:
         if not line.waiting:
             self._busy_lines.append(line)
             self._lines.add(line)
         line.waiting.extend(units)
+
+    def hold(self, line: Line, task: Task) -> None:
+        """Count a task as outstanding in `line`, where it will wait only when `let_go` says so.
+
+        Raises
+        ------
+        Exception
+            If no work is taken any more.
+        """
+        with self._lock:
+            if self._refused is not None:
+                raise self._refused()
+            self._count_in(line, ((task,),))
+            self._lines.add(line)
+
+    def let_go(self, task: Task) -> None:
+        """Let a held task wait in its line. Also while the interpreter exits, which waits for it."""
+        line = task.line
+        with self._lock:
+            broken = self._broken
+            if broken is None:
+                self._put_in_line(line, ((task,),))
+            stranded = self._stranded(line)
+            groups = self._decide() if not self._full else []
+        self._send(groups)
+        self._fail_stranded(stranded)
+        if broken is not None:
+            self.refuse(task, broken())
+
+    def soon(self, job: Callable[[], None]) -> None:
+        """Run `job`, which must not wait, on the dispatcher's thread; here, if that may have ended. Any thread."""
+        with self._lock:
+            over = self._broken is not None
+            if not over:
+                if self._thread is None:
+                    self._start_thread()
+                self._inbox.put((None, job))
+        if over:
+            job()
 
     def cancel(self, task: Task) -> bool | None:
         """Cancel a task that has not left: see `task_states.cancel`. It leaves the line when its turn comes.
@@ -150,11 +193,13 @@ class Dispatcher:
             self._count_settled(task)
 
     def refuse(self, task: Task, error: BaseException) -> None:
-        """Fail a task that is not in a line, unless it was cancelled."""
+        """Fail a task that does not wait in a line, unless it was cancelled."""
         with self._lock:
             begun = task_states.begin(task.future)
         if begun:
             task.future.fail(error)
+            if task.counted:
+                self._count_settled(task)
 
     def close(self, line: Line, *, cancel: bool = False) -> None:
         """Take no more tasks into `line`; with `cancel`, cancel those that wait."""
@@ -191,7 +236,7 @@ class Dispatcher:
         Where no engine is left, and none joins within a few seconds, it never will be: then it fails.
         """
         with self._idle:
-            self._broken = lambda: RuntimeError("cannot schedule new futures after interpreter shutdown")
+            self._refused = lambda: RuntimeError("cannot schedule new futures after interpreter shutdown")
             alone = False
             while not self._idle.wait_for(self._is_done, _PATIENCE_AT_EXIT):
                 if alone and not self._engines:
@@ -208,14 +253,14 @@ class Dispatcher:
         """This process was forked: refuse work, whoever held the lock at that moment. Right after the fork."""
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
-        self._broken = lambda: RuntimeError(
+        self._broken = self._refused = lambda: RuntimeError(
             "this client belongs to the parent process; make a new Client after the fork"
         )
 
     def break_off(self, error: Callable[[], Exception]) -> None:
         """The client is closed, or the controller gone: fail what is outstanding, refuse what comes later."""
         with self._lock:
-            self._broken = error
+            self._broken = self._refused = error
             tasks = [task for line in self._busy_lines for task in line.take_all()]
             for engine in self._engines.values():
                 tasks += [task for group in engine.groups for task in group.take_all()]
@@ -230,7 +275,9 @@ class Dispatcher:
         self._inbox.put(None)
 
     def resume(self) -> None:
-        """The controller is back: take work again."""
+        """The controller is back: take work again, unless the interpreter exits."""
+        if self._refused is self._broken:
+            self._refused = None
         self._broken = None
         self._inbox.put((None, ENGINES))
 
@@ -272,7 +319,8 @@ class Dispatcher:
         return min(size, 2 * engine.groups[-1].size) if engine.groups else size
 
     def _width(self, line: Line) -> int:
-        return 1 if line.only is not None else min(len(self._engines), line.max_engines or len(self._engines))
+        engines = len(self._engines) if line.only is None else len(line.only & self._engines.keys())
+        return min(engines, line.max_engines or engines)
 
     @staticmethod
     def _waiting_calls(line: Line) -> int:
@@ -387,10 +435,9 @@ class Dispatcher:
         for name in names:
             self._engines.setdefault(name, Engine(name))
         gone = [self._engines.pop(name) for name in self._engines.keys() - set(names)]
-        stranded = [task for engine in gone for task in self._forget_engine(engine.name)]
-        if not self._engines:
-            stranded += [task for line in list(self._busy_lines) for task in self._stranded(line)]
-        return gone, stranded
+        for line in self._lines if gone else ():
+            line.engines.difference_update(engine.name for engine in gone)
+        return gone, [task for line in list(self._busy_lines) for task in self._stranded(line)]
 
     def _bury(self, engine: str, groups: list[Group]) -> None:
         """An engine is gone: of what was sent there, what it had begun fails, and the rest goes elsewhere."""
@@ -414,31 +461,30 @@ class Dispatcher:
         """Let tasks wait again that `engine` will not run; those that nobody else will run."""
         if self._broken is not None:
             return tasks
-        self._requeue([task for task in tasks if task.line.only != engine])
-        pinned = [task for task in tasks if task.line.only == engine]
+        left = self._engines.keys() - {engine}
+
+        def is_tied(task: Task) -> bool:
+            return task.line.only is not None and task.line.only.isdisjoint(left)
+
+        self._requeue([task for task in tasks if not is_tied(task)])
+        tied = [task for task in tasks if is_tied(task)]
         lines = {task.line for task in tasks} if not self._engines else ()
-        return pinned + [task for line in lines for task in self._stranded(line)]
+        return tied + [task for line in lines for task in self._stranded(line)]
 
     def _stranded(self, line: Line) -> list[Task]:
-        """The tasks of a line whose engines are all gone, for good."""
-        if not line.fails_without_engines or line not in self._busy_lines:
+        """The tasks that wait in a line whose engines are all gone, for good."""
+        if line.only is None:
+            for_good = line.fails_without_engines and not self._engines
+        else:  # an engine that has just come may not be noted yet
+            for_good = line.only.isdisjoint(self._engines) and line.only.isdisjoint(self._transport.engines())
+        if not for_good or line not in self._busy_lines:
             return []
         self._busy_lines.remove(line)
         return line.take_all()
 
     def _fail_stranded(self, stranded: list[Task]) -> None:
         for task in stranded:
-            self._fail(task, self._transport.died(task.line.only, task.name))
-
-    def _forget_engine(self, name: str) -> list[Task]:
-        """No new groups go there. The tasks that wait and can't go elsewhere."""
-        stranded: list[Task] = []
-        for line in self._lines:
-            line.engines.discard(name)
-            if line.only == name and line.waiting:
-                self._busy_lines.remove(line)
-                stranded += line.take_all()
-        return stranded
+            self._fail(task, self._transport.died(next(iter(task.line.only or ()), None), task.name))
 
     def _hear_report(self, group: Group, report: Report) -> None:
         with self._lock:

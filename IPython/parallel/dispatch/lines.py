@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import task_states
@@ -71,8 +71,8 @@ class Line:
     ----------
     space : str
         Whose globals the calls' functions share on an engine: the client's, or one pool's.
-    only : str or None
-        The one engine to use.
+    only : str, iterable of str or None
+        The engines to use, by name; by default all there are and will be.
     max_engines : int or None
         Use at most that many engines.
     setup : tuple of (str, bytes) or None
@@ -86,7 +86,7 @@ class Line:
     def __init__(
         self,
         space: str,
-        only: str | None = None,
+        only: str | Iterable[str] | None = None,
         max_engines: int | None = None,
         setup: tuple[str, bytes] | None = None,
         on_output: Callable[[str, str], None] | None = None,
@@ -94,7 +94,8 @@ class Line:
     ) -> None:
         self.fails_without_engines = fails_without_engines
         self.space = space
-        self.only = only
+        self.only: frozenset[str] | None = None
+        self.use_only(only)
         self.max_engines = max_engines
         self.setup = setup
         self.on_output = on_output
@@ -107,6 +108,10 @@ class Line:
 
     def __repr__(self) -> str:
         return f"<Line: {self.outstanding} outstanding>"
+
+    def use_only(self, engines: str | Iterable[str] | None) -> None:
+        """Use these engines; before the line has a task."""
+        self.only = None if engines is None else frozenset((engines,) if isinstance(engines, str) else engines)
 
     def take_all(self) -> list[Task]:
         """All that wait and are not cancelled; they count as running now."""
@@ -123,5 +128,5 @@ class Line:
 
     def may_use(self, engine: Engine) -> bool:
         if self.only is not None:
-            return engine.name == self.only
+            return engine.name in self.only
         return self.max_engines is None or engine.name in self.engines or len(self.engines) < self.max_engines

@@ -956,6 +956,88 @@ class TestFinishing:
             b.submit("late")
 
 
+class TestHolding:
+    def held(self, b: Bench, only: Any = None) -> Call:
+        call = Call(b.dispatcher, note, ("held",))
+        b.dispatcher.hold(new_line(only=only), call.task)
+        return call
+
+    def test_does_not_leave_before_it_is_let_go(self, bench) -> None:
+        b = bench(1)
+        call = self.held(b)
+        b.submit("other")
+        b.settle_all()
+        assert b.cluster.ran == ["other"]
+        b.dispatcher.let_go(call.task)
+        b.settle_all()
+        assert (b.cluster.ran, call.exception(0), call.task.line.outstanding) == (["other", "held"], None, 0)
+
+    def test_one_that_is_refused_or_cancelled_is_not_outstanding(self, bench) -> None:
+        b = bench(1)
+        refused, cancelled = self.held(b), self.held(b)
+        b.dispatcher.refuse(refused.task, ValueError())
+        assert cancelled.cancel()
+        b.dispatcher.let_go(cancelled.task)
+        b.settle_all()
+        assert [call.task.line.outstanding for call in (refused, cancelled)] == [0, 0]
+        assert b.cluster.ran == []
+
+    def test_finishing_waits_for_it(self, bench) -> None:
+        b = bench(1)
+        call = self.held(b)
+        finished = threading.Thread(target=b.dispatcher.finish)
+        finished.start()
+        with pytest.raises(RuntimeError, match="interpreter shutdown"):
+            while True:
+                b.submit("late")
+        b.dispatcher.let_go(call.task)
+        b.settle_all()
+        finished.join(PATIENCE)
+        assert not finished.is_alive()
+        assert "held" in b.cluster.ran
+
+    def test_one_that_is_let_go_when_all_is_over_fails(self, bench) -> None:
+        b = bench(1)
+        call = self.held(b)
+        b.dispatcher.stop(ExecutorShutdown)
+        jobs: list[str] = []
+        b.dispatcher.soon(lambda: jobs.append("ran"))  # the thread has ended, or will
+        b.dispatcher.let_go(call.task)
+        assert (type(call.exception(0)), jobs) == (ExecutorShutdown, ["ran"])
+        assert call.task.line.outstanding == 0
+
+    def test_one_whose_engine_is_gone_by_then_fails(self, bench) -> None:
+        b = bench(2)
+        call = self.held(b, only=b.engines[0].name)
+        b.cluster.lose(b.engines[0])
+        b.cluster.flush()
+        b.dispatcher.let_go(call.task)
+        assert type(call.exception(PATIENCE)) is EngineDied
+
+
+class TestLinesOfSomeEngines:
+    def test_use_these_only(self, bench) -> None:
+        b = bench(3)
+        first, second, _ = (engine.name for engine in b.engines)
+        calls = b.submit(*range(6), line=new_line(only=[first, second]))
+        b.settle_all()
+        assert {call.engine for call in calls} == {first, second}
+
+    def test_go_on_as_long_as_one_of_them_is_there(self, bench) -> None:
+        b = bench(3)
+        first, second, third = b.engines
+        line = new_line(only=[first.name, second.name])
+        calls = b.submit(*range(6), line=line)
+        b.cluster.lose(first)
+        b.settle_all()
+        assert {call.engine for call in calls} == {second.name}
+        b.cluster.lose(second)
+        b.cluster.flush()
+        (late,) = b.submit("late", line=line)
+        assert type(late.exception(PATIENCE)) is EngineDied
+        assert third.messages == []
+
+
 class TestCode:
     def test_functions_are_sent_once_to_each_engine(self, bench) -> None:
         b = bench(2)
