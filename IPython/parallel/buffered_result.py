@@ -43,6 +43,9 @@ class BufferedResult(CallbackQueue, AsyncResult):
         self._room = room
         self._fname = fname
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}({self._fname}): cancelled>" if self.cancelled() else super().__repr__()
+
     @property
     def _client(self) -> Any:
         return self._room.client

@@ -24,6 +24,7 @@ from .dispatch import callback_threads, callbacks
 from .dispatch.lines import Line
 from .engine_room import room_of
 from .errors import ExecutorShutdown
+from .future_mixin import leave_out
 from .held_calls import submit_held
 from .pool_mixin import only_guards_the_terminal
 from .task_result import TaskResult
@@ -155,7 +156,8 @@ def wrap_shutdown(original: Callable[..., Any]) -> Callable[..., Any]:
         wait : bool, default True
             The first positional argument, too. Whether to wait until this view's pending work is done.
         cancel_futures : bool, default False
-            Cancel what has not left the client, instead of letting it run.
+            Cancel what has not left the client, instead of letting it run, and ask the engines to leave out what they
+            have not begun of calls with a message of their own; these fail with `ipyparallel.error.TaskAborted`.
         targets, restart, hub, block
             With any of these, or a positional argument that is not a bool, **engines stop**, as in ipyparallel;
             ``wait=True`` beside them first waits for this view's work.
@@ -191,8 +193,7 @@ def _shut_down(view: View, wait: bool, cancel_futures: bool) -> None:
     for line in state.lines():
         room_of(view.client).dispatcher.close(line, cancel=cancel_futures)
     if cancel_futures:
-        for result in state.under_way():
-            result.cancel()
+        leave_out([result for result in state.under_way() if not result.cancel()])
     if wait:
         _wait(view)
 

@@ -9,8 +9,9 @@ cannot be cancelled for certain.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import suppress
 from typing import Any
 
 from ipyparallel import AsyncHubResult, AsyncMapResult, AsyncResult
@@ -24,10 +25,22 @@ from .engine_room import EngineRoom, room_of
 def cancel(self: AsyncResult) -> bool:
     """Whether the call is cancelled for certain, that is: will never run anywhere.
 
-    The messages of this result were sent when it was made, so they may have begun: False, unless `cancelled`.
-    ``abort()`` asks the engines to leave out what has not begun. Any thread; never blocks. Source: PEP 3148.
+    The messages of this result were sent when it was made, so they may have begun, and only their engines could say,
+    which would take a message to each and back: False, unless `cancelled`. ``abort()`` asks them to leave out what has
+    not begun; that ends with `ipyparallel.error.TaskAborted`. Any thread; never blocks. Source: PEP 3148.
     """
     return bool(self.cancelled())
+
+
+def leave_out(results: Sequence[AsyncResult]) -> None:
+    """Ask the engines to leave out what they have not begun of a view's results, which fail with `TaskAborted` then.
+
+    Any thread; never blocks.
+    """
+    msg_ids = [child.msg_id for result in results for child in result._children if not child.done()]
+    with suppress(KernelError, BrokenExecutor, OSError):  # no engines, no controller, a closed client
+        if msg_ids:
+            results[0]._client.abort(msg_ids, block=False)
 
 
 def running(self: AsyncResult) -> bool:

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from itertools import islice
 from typing import Any
 
+from ipyparallel import AsyncResult
+
+from .future_mixin import leave_out
 from .map_iteration import left
 
 
 def results(
-    submit: Callable[..., Future[Any]],
+    submit: Callable[..., AsyncResult],
     f: Callable[..., Any],
     calls: Iterator[tuple[Any, ...]],
     buffersize: int,
@@ -41,8 +43,8 @@ def results(
 
 
 def _take(
-    outstanding: deque[Future[Any]],
-    submit: Callable[..., Future[Any]],
+    outstanding: deque[AsyncResult],
+    submit: Callable[..., AsyncResult],
     f: Callable[..., Any],
     calls: Iterator[tuple[Any, ...]],
     deadline: float | None,
@@ -50,9 +52,9 @@ def _take(
     try:
         while outstanding:
             # In a list, so that nobody keeps the result while its taker uses it.
-            results = [outstanding.popleft().result(left(deadline))]
+            results = [outstanding[0].result(left(deadline))]
+            outstanding.popleft()  # only now: if time is up, it is among those that are cancelled
             outstanding.extend(submit(f, *args) for args in islice(calls, 1))
             yield results.pop()
     finally:
-        for future in outstanding:
-            future.cancel()
+        leave_out([future for future in outstanding if not future.cancel()])

@@ -14,6 +14,7 @@ from ipyparallel import AsyncMapResult, AsyncResult
 from ipyparallel.error import RemoteError, TaskAborted
 
 from .engine_bundle import load
+from .future_mixin import is_value, leave_out
 from .map_iteration import MapIteration, left
 from .rebuilt_errors import rebuild_exception
 
@@ -38,16 +39,29 @@ def map_next(self: AsyncMapResult) -> Any:
 
 def iterate(self: AsyncMapResult) -> Iterator[Any]:
     """The results, chunk after chunk; TimeoutError when the map's time is up."""
-    children = self._children
-    for child in children if self.ordered else as_completed(children, left(self._deadline)):
+    for child in _over_in_time(self):
         yield from self._yield_child_results(child)
+
+
+def _over_in_time(result: AsyncMapResult) -> Iterator[Future[Any]]:
+    """The messages, each when it is over; engines are to leave out what has not begun when the map's time is up."""
+    try:
+        if not result.ordered:
+            yield from as_completed(result._children, left(result._deadline))
+        for child in result._children if result.ordered else ():
+            child.result(left(result._deadline))
+            yield child
+    except TimeoutError:
+        leave_out([result])
+        raise
 
 
 def yield_child_results(self: AsyncMapResult, child: Future[Any]) -> Iterator[Any]:
     """The results of one message, each value or error at its place."""
-    result = child.result(left(self._deadline))
+    result = child.result()
+    whole_failed = not is_value(child)
     for item in result if isinstance(result, list) else [result]:
-        if isinstance(item, (RemoteError, TaskAborted)) and not self._return_exceptions:
+        if (whole_failed or isinstance(item, (RemoteError, TaskAborted))) and not self._return_exceptions:
             raise item
         yield item
 

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, as_completed
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +70,23 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
             self._resolve()
 
     def _resolve(self) -> None:
+        if self.cancelled() and not self._return_exceptions:
+            self._end_cancelled()
+            return
         try:
             results = self._combine()
         except BaseException as error:
             self.set_exception(error)
         else:
             self.set_result(results)
+
+    def _end_cancelled(self) -> None:
+        with self._condition:
+            self._state = task_states.CANCELLED_AND_NOTIFIED
+            for waiter in self._waiters:
+                waiter.add_cancelled(self)
+            self._condition.notify_all()
+        self._invoke_callbacks()
 
     def _combine(self) -> list[Any]:
         results = self._raw_results
@@ -103,7 +115,7 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
             task.give_up()
 
     def cancelled(self) -> bool:
-        """Whether all calls were cancelled."""
+        """Whether all calls were cancelled: none will ever run."""
         return bool(self._tasks) and all(task.cancelled() for task in self._tasks)
 
     @property
@@ -135,7 +147,7 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
         return len(self._tasks)
 
     def _iterate(self) -> Iterator[Any]:
-        return _results(self._tasks, self.ordered, self._return_exceptions, self._deadline)
+        return _results(weakref.ref(self), self._tasks, self.ordered, self._return_exceptions, self._deadline)
 
 
 def task_error(task: TaskResult) -> BaseException:
@@ -144,24 +156,36 @@ def task_error(task: TaskResult) -> BaseException:
 
 
 def _results(
-    tasks: Sequence[TaskResult], ordered: bool, return_exceptions: bool, deadline: float | None
+    whole: Callable[[], MapResult | None],
+    tasks: Sequence[TaskResult],
+    ordered: bool,
+    return_exceptions: bool,
+    deadline: float | None,
 ) -> Iterator[Any]:
-    """Results as they come; what has not started is cancelled if the iteration ends early.
+    """Results as they come; what has not started is cancelled if the iteration ends by an error, or nobody wants it.
 
-    Refers to the tasks alone: dropping the MapResult ends an iteration that was begun.
+    Refers to the tasks alone: dropping the MapResult ends an iteration that was begun. One that ends before, while
+    somebody holds the MapResult, may be taken up by another.
     """
-    over = False
+    wanted = False
     try:
         for task in _in_turn(tasks, ordered, deadline):
-            if return_exceptions and task.exception(left(deadline)) is not None:
-                yield task._exception
-            else:
-                yield future_result(task, left(deadline))
-        over = True
+            yield _end_of(task, deadline) if return_exceptions else future_result(task, left(deadline))
+        wanted = True
+    except GeneratorExit:
+        wanted = whole() is not None
+        raise
     finally:
-        if not over:
+        if not wanted:
             for task in tasks:
                 task.give_up()
+
+
+def _end_of(task: TaskResult, deadline: float | None) -> Any:
+    """The value of a task or its error, when it is over."""
+    if not task.wait(left(deadline)):
+        raise TimeoutError
+    return task._result if task._success else task_error(task)
 
 
 def _in_turn(tasks: Sequence[TaskResult], ordered: bool, deadline: float | None) -> Iterator[TaskResult]:

@@ -114,7 +114,7 @@ def _map(
     _check_sizes(chunksize, buffersize)
     deadline = None if timeout is None else time.monotonic() + timeout
     if buffersize is not None:
-        return lazy_map.results(view.submit, f, zip(*sequences), buffersize, deadline)
+        return lazy_map.results(_submit_to_one(view), f, zip(*sequences), buffersize, deadline)
     if block is None:
         block = view.block and timeout is None
     result = MapResult(
@@ -132,6 +132,19 @@ def _map(
     elif not map_held(view, f, calls, keywords.get("label"), result):
         return _map_alone(view, original, f, calls, deadline, block, keywords)
     return result.get() if block else result
+
+
+def _submit_to_one(view: View) -> Callable[..., TaskResult]:
+    """What submits a single call of a map: also of a view of several engines it runs on one of them."""
+    if isinstance(view, LoadBalancedView) or line_for(view) is not None:
+        return view.submit  # type: ignore[no-any-return]
+    engines = frozenset(engine.decode() for engine in view.client._build_targets(view.targets)[0])
+    line = state_of(view).pinned(engines)
+
+    def submit(fn: Callable[..., Any], *args: Any) -> TaskResult:
+        return room_of(view.client).submit(view, line, fn, args, {}, name=getname(fn), label=view.label)
+
+    return submit
 
 
 def _submit_all(
@@ -208,11 +221,12 @@ def wrap_direct_map(original: Callable[..., Any]) -> Callable[..., Any]:
         *sequences : iterables
             Read at once, in this thread, until the shortest ends.
         timeout : float, optional
-            Seconds from now after which iterating raises `TimeoutError`.
+            Seconds from now after which iterating raises `TimeoutError`; parts that no engine has begun are aborted then.
         chunksize : int, optional
             Checked, and otherwise without effect: each engine gets one part.
         buffersize : int, optional
-            Read the input lazily: at most that many calls are outstanding. The result is then an iterator only.
+            Read the input lazily: at most that many calls are outstanding, each on whichever of this view's engines is
+            free. The result is then an iterator only.
         block : bool, optional
             Wait, and return a list. Default: the view's flag; False if `timeout` or `buffersize` is given.
         **legacy

@@ -32,7 +32,7 @@ class ViewState:
 
     def __init__(self, balanced: Line | None = None) -> None:
         self.balanced = balanced or Line(CLIENT)
-        self._pinned: dict[str, Line] = {}
+        self._pinned: dict[str | frozenset[str], Line] = {}
         self._results: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._line: Line | None = None  # where calls wait, as long as no flag changes
@@ -70,10 +70,10 @@ class ViewState:
     def _forget_line(self, change: Any) -> None:
         self._line = None
 
-    def pinned(self, engine: str) -> Line:
-        """Where calls wait that must run on one engine."""
+    def pinned(self, engines: str | frozenset[str]) -> Line:
+        """Where calls wait that must run on one engine, or on one of some."""
         with self._lock:
-            return self._pinned.setdefault(engine, Line(CLIENT, only=engine))
+            return self._pinned.setdefault(engines, Line(CLIENT, only=engines))
 
     def lines(self) -> list[Line]:
         with self._lock:

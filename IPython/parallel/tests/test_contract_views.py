@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import itertools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -300,6 +301,9 @@ class TestByValueHostilePayload(ByValue, Balanced, HostilePayloadContract): ...
 class TestByValueMap(ByValue, Direct, MapContract): ...
 
 
+MANY = 40
+
+
 class ViewContract(ExecutorContract):
     """What a view adds to an executor, the same for all that give one result for one call."""
 
@@ -350,6 +354,43 @@ class ViewContract(ExecutorContract):
         results = executor.map(calls.add, range(5), range(5))
         assert isinstance(results, ipyparallel.AsyncMapResult)
         assert results.get(PATIENCE) == [0, 2, 4, 6, 8]
+
+    def test_a_map_that_is_held_can_be_read_again(self, executor: Executor, calls: Calls, gate: Gate) -> None:
+        """As ipyparallel's users know it; the standard library's can only go on."""
+        results = executor.map(calls.pass_gate, [gate.address] * MANY, range(MANY))
+        loop = iter(results)
+        gate.open()
+        assert next(loop) == 0
+        del loop
+        assert list(results) == list(range(MANY))
+
+    def test_a_cancelled_map_is_cancelled(self, executor: Executor, calls: Calls, gate: Gate) -> None:
+        held = self.occupy(executor, calls, gate)
+        wait_for = [executor.submit(calls.identity, n) for n in range(self.prefetched)]
+        results = executor.map(calls.identity, range(MANY))
+        seen = Recorder(lambda future: future.cancelled())
+        results.add_done_callback(seen)
+        assert results.cancel()
+        assert wait([results], timeout=PATIENCE).done == {results}
+        assert seen.wait_for(1) == [True]
+        assert (results.cancelled(), results.done(), results.running()) == (True, True, False)
+        for ask in (results.result, results.exception, results.get):
+            with pytest.raises(CancelledError):
+                ask(PATIENCE)
+        assert "cancelled" in repr(results)
+        gate.open()
+        wait(held + wait_for, timeout=PATIENCE)
+
+    def test_errors_instead_of_raising_include_cancelled_calls(self, executor: Executor, calls: Calls, gate: Gate) -> None:
+        self.occupy(executor, calls, gate)
+        results = executor.map(calls.identity, range(MANY), return_exceptions=True)
+        results.cancel()
+        gate.open()
+        ends = list(results)
+        assert len(ends) == MANY
+        assert {type(end) for end in ends} <= {int, CancelledError}
+        assert type(ends[-1]) is CancelledError
+        assert list(map(repr, results.get(PATIENCE))) == list(map(repr, ends))
 
     def test_number_of_workers(self, executor: Executor) -> None:
         assert executor._max_workers == self.workers
@@ -505,6 +546,22 @@ class MultiTargetContract(ExecutorContract):
 
     def test_map_spreads_its_items(self, executor: Executor, calls: Calls) -> None:
         assert list(executor.map(calls.add, range(11), range(11))) == list(range(0, 22, 2))
+
+    def test_lazy_map_runs_each_call_once(self, executor: Executor, client, calls: Calls, gate: Gate) -> None:
+        results = executor.map(calls.add, itertools.count(), itertools.count(), buffersize=3)
+        assert list(itertools.islice(results, 11)) == list(range(0, 22, 2))
+        held = executor.map(calls.pass_gate, [gate.address] * ENGINES, itertools.count(), buffersize=ENGINES)
+        gate.wait_for_arrivals(ENGINES)  # one on each engine
+        gate.open()
+        assert list(held) == list(range(ENGINES))
+
+    def test_lazy_map_ends_with_the_view(self, new_executor, calls: Calls) -> None:
+        executor = new_executor()
+        results = executor.map(calls.add, itertools.count(), itertools.count(), buffersize=3)
+        assert next(results) == 0
+        executor.shutdown(wait=True)
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            list(results)
 
     def test_map_error(self, executor: Executor, calls: Calls) -> None:
         with pytest.raises(ZeroDivisionError):
