@@ -119,7 +119,7 @@ class LazyResult(metaclass=_LooksOnlyCallable):
     What ``ar.result`` evaluates to: called, it waits as PEP 3148 says; used in any other way, it is the value.
 
     Making one neither waits nor raises. A use as value waits without limit and raises what the call raised, each time.
-    Operations, copies and pickles are plain objects; changes go to the value. There is no ``await`` and no ``with``.
+    Operations, copies and pickles are plain objects; changes go to the value. There is no ``await``.
     Any thread may use it. `LIMITS` lists what it cannot do.
 
     Parameters
@@ -269,14 +269,34 @@ def _named_operators() -> Iterator[tuple[str, Callable[..., Any]]]:
         yield f"__i{name}__", getattr(operator, f"__i{name}__")
 
 
+def _asked_of_type(name: str) -> Callable[..., Any]:
+    """A special method for which there is no builtin function, looked up as the interpreter does it."""
+
+    def ask(value: Any, *operands: Any) -> Any:
+        method = getattr(type(value), name, None)
+        if method is None:
+            raise TypeError(f"'{type(value).__name__}' object has no {name}")
+        return method(value, *operands)
+
+    return ask
+
+
+def _length_hint(value: Any) -> Any:
+    hint = getattr(type(value), "__length_hint__", None)
+    return NotImplemented if hint is None else hint(value)
+
+
+_PROTOCOLS = ("__enter__", "__exit__", "__aenter__", "__aexit__", "__aiter__", "__anext__")
+
 FORWARDED: dict[str, Callable[..., Any]] = {
     **dict(_named_operators()),
+    **{name: _asked_of_type(name) for name in _PROTOCOLS},
     "__pow__": pow, "__rpow__": _swapped(pow), "__divmod__": divmod, "__rdivmod__": _swapped(divmod),
     "__repr__": repr, "__str__": str, "__bytes__": bytes, "__format__": format, "__fspath__": os.fspath,
     "__bool__": bool, "__hash__": hash, "__int__": int, "__float__": float, "__complex__": complex,
     "__index__": operator.index, "__abs__": abs, "__round__": round, "__trunc__": math.trunc,
     "__floor__": math.floor, "__ceil__": math.ceil,
-    "__len__": len, "__iter__": iter, "__next__": next, "__reversed__": reversed,
+    "__len__": len, "__length_hint__": _length_hint, "__iter__": iter, "__next__": next, "__reversed__": reversed,
     "__setattr__": setattr, "__delattr__": delattr, "__dir__": dir,
     "__copy__": copy.copy, "__deepcopy__": copy.deepcopy,
     "__array__": _as_array, "__buffer__": _as_buffer,
@@ -327,6 +347,9 @@ LIMITS = (
     Limit("b'ab'", "(memoryview(x), numpy.asarray(x).dtype)", "no buffer before 3.12, one for numpy to prefer after"),
     Limit("(2,)", "known = [1]\nknown += x\nout = known", "list += x is done as list + x: a new list, and no tuples"),
     Limit("3", "callable(x)", "code that calls what can be called, and takes everything else for a value"),
+    Limit("ValueError('no')", "raise x", "what is raised has to be an exception itself"),
+    Limit("slice(2)", "[1, 2, 3][x]", "the same for a slice that is a result"),
+    Limit("int", "issubclass(x, int)", "a class that is a result: whether it is a class itself is a matter of identity"),
     Limit("abs", "x(-1)", "a result that is a function: the call is result(timeout=-1)"),
     Limit("int", "x.__name__", "names, docstring and signature are the method's"),
     Limit("int", "inspect.isclass(x)", "inspect and asyncio see the method and never the value"),

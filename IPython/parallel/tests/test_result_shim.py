@@ -115,12 +115,34 @@ class Point:
     y: tuple[Any, ...] = ()
 
 
-class OpensAsValue:
+class Opens:
+    """A value for ``with``, ``async with``, ``async for`` and ``await``."""
+
+    def __init__(self):
+        self.log = []
+        self.left = [1, 2]
+
     def __enter__(self):
+        self.log.append("enter")
         return self
 
     def __exit__(self, *exc):
-        pass
+        self.log.append("exit")
+
+    async def __aenter__(self):
+        self.log.append("aenter")
+        return self
+
+    async def __aexit__(self, *exc):
+        self.log.append("aexit")
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        if not self.left:
+            raise StopAsyncIteration
+        return self.left.pop(0)
 
     def __await__(self):
         yield
@@ -271,7 +293,7 @@ DOES_NOT_WAIT = {
 
 @pytest.mark.parametrize("ask", DOES_NOT_WAIT.values(), ids=DOES_NOT_WAIT)
 @pytest.mark.parametrize(
-    "ar", [trapped(), failed(TaskError()), done(OpensAsValue())], ids=["pending", "failed", "done"]
+    "ar", [trapped(), failed(TaskError()), done(Opens())], ids=["pending", "failed", "done"]
 )
 def test_does_not_touch_the_value(ar, ask):
     assert ask(ar.result)
@@ -395,16 +417,41 @@ def test_asyncio_wraps_and_copies_from_it():
     assert type(value) is int and value == 3
 
 
-def test_it_is_neither_awaitable_nor_a_context_manager_whatever_the_value():
-    shim = done(OpensAsValue()).result
-
+def test_it_is_not_awaitable_whatever_the_value():
     async def main():
-        await shim
+        await done(Opens()).result
 
     with pytest.raises(TypeError):
         asyncio.run(main())
-    with pytest.raises((TypeError, AttributeError)), shim:
+
+
+def test_with_opens_and_closes_the_value():
+    value = Opens()
+    with done(value).result as opened:
+        assert opened is value
+    assert value.log == ["enter", "exit"]
+
+
+def test_async_with_and_async_for():
+    value = Opens()
+
+    async def main():
+        async with done(value).result as opened:
+            assert opened is value
+        return [item async for item in done(value).result]
+
+    assert asyncio.run(main()) == [1, 2]
+    assert value.log == ["aenter", "aexit"]
+
+
+def test_with_of_a_value_that_does_not_open():
+    with pytest.raises(TypeError, match="int"), done(3).result:
         pass
+
+
+def test_length_hint():
+    assert operator.length_hint(done(iter([1, 2])).result) == 2
+    assert operator.length_hint(done(3).result, 5) == 5  # an int gives no hint
 
 
 # -- as the value: the same as the bare value over all operators
