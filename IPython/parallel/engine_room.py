@@ -20,6 +20,7 @@ from .connection.connection_watch import ConnectionWatch
 from .connection.hub_watch import HubWatch
 from .connection.stock_messages import StockMessages
 from .connection.transport import Transport
+from .connection.unreadable_answers import fail_calls_with_unreadable_answers
 from .dispatch import process_exit
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.lines import Line, Task
@@ -71,6 +72,7 @@ class EngineRoom:
         process_exit.finish_before_exit(self.dispatcher)
         self.hub = HubWatch(client)
         self.stock = StockMessages(client)
+        fail_calls_with_unreadable_answers(client)
         parts = (self.dispatcher, self.hub, self.stock)
 
         def gone() -> None:

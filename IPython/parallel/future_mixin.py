@@ -124,7 +124,14 @@ def wrap_resolve_result(original: Callable[..., None]) -> Callable[..., None]:
         if f is None or self.done():
             original(self, f)
             return
-        failed_here = [child.result() for child in self._children if _failed_here(child)]
+        try:
+            _resolve(self, f)
+        except BaseException as error:  # values whose type cannot be asked for, say: nobody shall wait for ever
+            self._success = False
+            self.set_exception(error)
+
+    def _resolve(self: AsyncResult, f: Future[Any]) -> None:
+        failed_here = [child.result() for child in self._children if _failed_here(child)] or _unreadable_parts(self)
         if failed_here and not self._return_exceptions:
             self._raw_results, self._success = f.result(), False
             self.set_exception(failed_here[0])
@@ -135,6 +142,14 @@ def wrap_resolve_result(original: Callable[..., None]) -> Callable[..., None]:
             original(self, f)
 
     return _resolve_result
+
+
+def _unreadable_parts(result: AsyncResult) -> list[Any]:
+    """What could not be unpickled of the parts that came as one answer; an error of a call comes instead of them all."""
+    if not (result._single_result and result._metadata[0].get("is_coalescing")):
+        return []
+    parts = result._children[0].result()
+    return [part for part in parts if isinstance(part, KernelError)] if isinstance(parts, list) else []
 
 
 def is_value(child: Any) -> bool:

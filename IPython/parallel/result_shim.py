@@ -65,8 +65,15 @@ def result(ar: Future[Any], timeout: float | None = None) -> Any:
     """
     if ar._state == FINISHED and ar._exception is None:
         return ar._result
-    # Not by way of ar.get(), which calls ar.result().
-    return Future.result(ar, timeout)
+    # Not by way of ar.get(), which calls ar.result(); nor of Future.result, which until Python 3.13 asks an exception
+    # whether it is true, and gives None where it says that it is not.
+    error = Future.exception(ar, timeout)
+    if error is None:
+        return ar._result
+    try:
+        raise error
+    finally:
+        del ar, error  # the traceback refers to this frame
 
 
 future_result = result

@@ -176,12 +176,12 @@ class HubWatch:
         """Get the results of calls, and settle them."""
         metadata = {msg_id: future.output.metadata for msg_id, future in list(self._futures.items())}
         asking = _Asking(client, self._request, {msg_id: metadata.get(msg_id, {}) for msg_id in msg_ids})
-        error: Exception | None = None
+        error: BaseException | None = None
         try:
             Client.result_status(asking, msg_ids, status_only=False)
         except _Stopped:
             raise
-        except Exception as problem:  # also a result that is an error, which is among the results then
+        except BaseException as problem:  # also a result that is an error, which is among the results then
             error = problem
         missing = [msg_id for msg_id in msg_ids if msg_id not in asking.results]
         for msg_id, result in asking.results.items():
@@ -195,7 +195,7 @@ class HubWatch:
         else:
             self._unknown(msg_ids[0], error)
 
-    def _unknown(self, msg_id: str, error: Exception) -> None:
+    def _unknown(self, msg_id: str, error: BaseException) -> None:
         """The Hub has no such call, or nobody can read its record: at last that is the result."""
         since = self._unknown_since.setdefault(msg_id, time.monotonic())
         if time.monotonic() - since >= GRACE:
@@ -259,7 +259,7 @@ def _settle(future: MessageFuture, result: Any) -> None:
         future.set_result(result)
 
 
-def _fail(future: MessageFuture, error: Exception) -> None:
+def _fail(future: MessageFuture, error: BaseException) -> None:
     """There will be no result; `error` is not one that a call returned."""
     future.is_value = False
     _settle(future, error)

@@ -544,7 +544,9 @@ def unpack(data: bytes) -> Any:
     """
     try:
         return pickle.loads(data)
-    except Exception as error:
+    except BaseException as error:  # an exit would end the thread, and the client with it
+        with contextlib.suppress(Exception):
+            error.add_note("while unpickling the result, here at the client")
         return rebuild({"error": remote_errors.pack_exception(error, shipping.dumps), "engine": {}})
 
 

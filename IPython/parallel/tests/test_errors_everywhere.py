@@ -350,3 +350,33 @@ def _return_what_takes_memory_to_pickle() -> Any:
 
 def _raise_what_takes_memory_to_pickle() -> None:
     raise ValueError(TakesMemoryToPickle())
+
+
+class NotTrue(Exception):
+    """To concurrent.futures, until Python 3.13, no error at all."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+class WillNotSay(Exception):
+    def __bool__(self) -> bool:
+        raise RuntimeError("not to be asked")
+
+
+@pytest.mark.parametrize("error", [NotTrue, WillNotSay])
+@pytest.mark.parametrize("kind", ["submit", "apply_async", "map"])
+def test_an_error_that_is_not_true_is_raised_all_the_same(client: Client, error: type[Exception], kind: str) -> None:
+    view = client.load_balanced_view()
+    if kind == "map":
+        with pytest.raises(error):
+            list(view.map(calls.raise_error, [error("no")]))
+        return
+    result = getattr(view, kind)(calls.raise_error, error("no"))
+    for ask in (result.result, result.get, lambda timeout: asyncio.run(_awaited(result))):
+        with pytest.raises(error):
+            ask(PATIENCE)
+
+
+async def _awaited(result: AsyncResult) -> Any:
+    return await result

@@ -38,10 +38,6 @@ def _flagged(view: Any) -> Any:
     return view
 
 
-def _coalescing(client: Client) -> Any:
-    return client.broadcast_view(coalescing=True)
-
-
 # How each kind of result comes about: a function of (client, called function, its argument).
 SINGLE: dict[str, Callable[[Client, Call, Any], AsyncResult]] = {
     "submit, balanced": lambda c, f, x: c.load_balanced_view().submit(f, x),
