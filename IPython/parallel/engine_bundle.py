@@ -30,6 +30,7 @@ MODULES = (
     "shipping",
     "remote_errors",
     "journal",
+    "kept_reports",
     "envelope",
     "shell_door",
     "call_output",

@@ -35,17 +35,23 @@ class GroupChannel:
     client : ipyparallel.Client
         Is referred to weakly.
     connect : callable, optional
-        ``connect(client, receive)`` makes the connection to the direct queue.
+        ``connect(client, receive, doubt)`` makes the connection to the direct queue.
+
+    Attributes
+    ----------
+    doubt : callable
+        ``doubt(certain)`` is called on a receiving thread when messages may have been lost: see `MuxConnection`.
     """
 
-    def __init__(self, client: Client, connect: Callable[[Client, Callable[[Any], None]], Any] = MuxConnection) -> None:
+    def __init__(self, client: Client, connect: Callable[..., Any] = MuxConnection) -> None:
         self._client = weakref.ref(client)
         self._session = client.session
         self._nothing = client.session.pack({})
-        self._without_label: bytes | None = None
+        self._without_label: tuple[str, bytes] | None = None
+        self.doubt: Callable[[bool], None] = lambda certain: None
         # By the header of the group: a report names its parent by the very bytes it got.
         self._under_way: dict[bytes, tuple[str, Hear]] = {}
-        self._connection = connect(client, self._receive_final)
+        self._connection = connect(client, self._receive_final, lambda certain: self.doubt(certain))
         # A stream belongs to the client's receiving thread.
         client._io_loop.add_callback(self._stand_before, client._iopub_stream)
 
@@ -87,12 +93,14 @@ class GroupChannel:
                 self._under_way.pop(header, None)
 
     def _metadata_with(self, label: str | None) -> bytes:
-        metadata = {_envelope.MARK: True, "label": label, _envelope.REPORT_TO: self._connection.address}
-        if label is not None:
-            return self._session.pack(metadata)  # type: ignore[no-any-return]
-        if self._without_label is None:
-            self._without_label = self._session.pack(metadata)
-        return self._without_label
+        address = self._connection.address
+        known = self._without_label
+        if label is None and known is not None and known[0] == address:
+            return known[1]
+        metadata: bytes = self._session.pack({_envelope.MARK: True, "label": label, _envelope.REPORT_TO: address})
+        if label is None:
+            self._without_label = address, metadata
+        return metadata
 
     # -- on the receiving threads: final reports come on the connection's own, early ones on the client's
 

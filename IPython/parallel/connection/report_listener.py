@@ -30,18 +30,26 @@ class ReportListener(threading.Thread):
         Not connected yet: it is to be connected before the thread starts, and is the thread's own from then on.
     connected : callable
         Called once, on this thread, when the other side knows the socket by its identity.
+    broken : callable
+        Called on this thread when the connection has been made anew, and what came meanwhile is lost. Then it ends.
     receive : callable
         Called with the frames of each message. Must not block: other reports wait meanwhile.
     """
 
     def __init__(
-        self, incoming: zmq.Socket[bytes], connected: Callable[[], None], receive: Callable[[Any], None]
+        self,
+        incoming: zmq.Socket[bytes],
+        connected: Callable[[], None],
+        broken: Callable[[], None],
+        receive: Callable[[Any], None],
     ) -> None:
         # A daemon: an exiting interpreter waits for calls elsewhere, and not for what may still be reported of them.
         super().__init__(name="IPython.parallel reports", daemon=True)
         self._incoming = incoming
         self._monitor = incoming.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self._connected = connected
+        self._broken = broken
+        self._is_known = False
         self._receive = receive
         self._stopped, self._to_stop = socket.socketpair()
 
@@ -69,7 +77,11 @@ class ReportListener(threading.Thread):
             if self._incoming in ready:
                 self._receive_safely(self._incoming.recv_multipart(copy=False))
             elif self._monitor in ready:
-                poller.unregister(self._monitor)  # connected again, the other side knows us still
+                self._monitor.recv_multipart()
+                if self._is_known:
+                    self._broken()
+                    return
+                self._is_known = True
                 self._connected()
             else:
                 return

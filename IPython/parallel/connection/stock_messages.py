@@ -51,7 +51,7 @@ class StockMessages:
             _ignore_answers(client, self._given_up)
         for msg_id, future in waiting:
             self._given_up.add(msg_id)
-            _forget(client, msg_id)
+            forget(client, msg_id)
             _fail(future, error())
 
     def resume(self) -> None:
@@ -64,7 +64,8 @@ def _is_unanswered(future: Any) -> bool:
     return isinstance(future, MessageFuture) and not future.done()
 
 
-def _forget(client: Client, msg_id: str) -> None:
+def forget(client: Client, msg_id: str) -> None:
+    """Wait for no answer to a message of the client's any more."""
     client.outstanding.discard(msg_id)
     for of_engine in list(client._outstanding_dict.values()):
         of_engine.discard(msg_id)

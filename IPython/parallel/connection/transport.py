@@ -14,6 +14,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import six
@@ -24,7 +25,8 @@ from ipyparallel.serialize import canning
 from ..dispatch.groups import Group
 from ..dispatch.wire import PLAIN, EngineLeft, HadBegun, Lost, Outcome, Report
 from ..engine_bundle import EngineFunction, load
-from ..errors import EngineDied
+from ..errors import ClusterGone, EngineDied
+from . import stock_messages
 from .group_channel import GroupChannel
 
 _revoke = load().journal.revoke
@@ -49,6 +51,7 @@ class _Preparing:
     def __init__(self, path: tuple[str, ...]) -> None:
         self.path = path
         self.waiting: list[_Letter] = []
+        self.messages: list[Any] = []  # that brought it, or were to
         self.ready = False
 
 
@@ -76,9 +79,10 @@ class Transport:
         client = self._client()
         return [] if client is None else list(client._engines.values())
 
-    def watch(self, changed: Callable[[], None]) -> None:
+    def watch(self, changed: Callable[[], None], doubt: Callable[[bool], None]) -> None:
         client = self._open_client()
         client._registration_callbacks.append(lambda event: changed())
+        self._channel.doubt = doubt
 
     def send(self, group: Group, report: _Hear) -> None:
         client = self._open_client()
@@ -102,22 +106,25 @@ class Transport:
                 preparing = self._prepared[letter.engine] = _Preparing(path)
             preparing.waiting.append(letter)
         if not told:
-            self._prepare(client, letter, preparing)
+            try:
+                self._prepare(client, letter.engine, letter.client, preparing)
+            except BaseException as error:  # the controller is gone, say; when it is back, the next group shall try
+                for other in self._unprepare(letter.engine, preparing):
+                    if other is not letter:
+                        other.report(_unsent(error))
+                raise
         return False
 
-    def _prepare(self, client: Client, letter: _Letter, preparing: _Preparing) -> None:
+    def _prepare(self, client: Client, engine: str, name: str, preparing: _Preparing) -> None:
         """Send the code, and the caller's import path."""
-        try:
-            message = call_on_engine(client, letter.engine, "open_door", letter.client)
-        except BaseException as error:  # the controller is gone, say; when it is back, the next group shall try again
-            for other in self._unprepare(letter.engine, preparing):
-                if other is not letter:
-                    other.report(_unsent(error))
-            raise
-        message.add_done_callback(lambda future: self._hear_prepared(letter.engine, preparing, future.result()))
+        message = call_on_engine(client, engine, "open_door", name)
+        preparing.messages.append(message)
+        message.add_done_callback(lambda message: self._hear_prepared(engine, preparing, message))
 
-    def _hear_prepared(self, engine: str, preparing: _Preparing, answer: Any) -> None:
+    def _hear_prepared(self, engine: str, preparing: _Preparing, message: Any) -> None:
         """On the client's receiving thread."""
+        self._forget_earlier(engine, preparing, message)
+        answer = message.result()
         if isinstance(answer, BaseException):
             for letter in self._unprepare(engine, preparing):
                 letter.report(_unsent(answer))
@@ -134,6 +141,15 @@ class Transport:
             except Exception as error:  # the client was closed meanwhile
                 letter.report(_refused(error))
 
+    def _forget_earlier(self, engine: str, preparing: _Preparing, answered: Any) -> None:
+        """What was sent before and has no answer will have none: an engine answers in order."""
+        client = self._client()
+        for message in list(preparing.messages):
+            if message is answered:
+                return
+            if client is not None and not message.done():
+                stock_messages.forget(client, message.msg_id)
+
     def _unprepare(self, engine: str, preparing: _Preparing) -> list[_Letter]:
         """The engine does not have the code: the letters that waited for that."""
         with self._lock:
@@ -143,10 +159,21 @@ class Transport:
         return waiting
 
     def _send(self, letter: _Letter) -> None:
-        def hear(content: dict[str, Any], frames: Sequence[Any], final: bool) -> None:
-            letter.report(_news(content, frames, final))
+        self._channel.send(letter.engine, letter.frames, letter.label, _reader(letter.report), in_order=letter.in_order)
 
-        self._channel.send(letter.engine, letter.frames, letter.label, hear, in_order=letter.in_order)
+    def ask(self, group: Group, report: _Hear) -> None:
+        with self._lock:
+            preparing = self._prepared.get(group.engine)
+        client = self._client()
+        if preparing is None or client is None or client._closed:
+            return  # what waited for it has been told
+        with suppress(RuntimeError, ClusterGone):  # the client was closed meanwhile, say, which tells everybody
+            if preparing.ready:
+                # The way the group went: the question must not come before it.
+                in_order = group.line.only is not None
+                self._channel.send(group.engine, question_about(group), None, _reader(report), in_order=in_order)
+            else:
+                self._prepare(client, group.engine, group.client, preparing)
 
     def give_up(self, engine: str, number: int) -> HadBegun | None:
         with self._lock:
@@ -170,6 +197,11 @@ class Transport:
         if client is None or client._closed:
             raise RuntimeError("the client is closed; make a new Client")
         return client
+
+
+def _reader(report: _Hear) -> Callable[[dict[str, Any], Sequence[Any], bool], None]:
+    """What the channel calls with the reports on a group."""
+    return lambda content, frames, final: report(_news(content, frames, final))
 
 
 def _refused(error: BaseException) -> Lost:
@@ -244,12 +276,19 @@ def header_of(group: Group, calls: list[tuple[Any, ...]]) -> dict[str, Any]:
         "client": group.client,
         "epoch": group.epoch,
         "number": group.number,
+        "awaited": group.awaited,
         "seconds": group.seconds,
         "space": group.line.space,
         "setup": group.line.setup,
         "functions": [(function.key, function.data, function.fresh) for function in group.functions],
         "calls": calls,
     }
+
+
+def question_about(group: Group) -> list[bytes]:
+    """What asks an engine to report on a group again."""
+    header = {"client": group.client, "number": group.number, "asked": list(group.pending), "calls": ()}
+    return [pickle.dumps(header, pickle.HIGHEST_PROTOCOL)]
 
 
 def read_report(frames: Sequence[Any], *, final: bool) -> Report:

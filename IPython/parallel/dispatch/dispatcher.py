@@ -46,7 +46,8 @@ _logger = logging.getLogger(__name__)
 _FEW = 4
 # Seconds after which an exiting interpreter looks whether there are engines; twice none, and nobody waits any more.
 _PATIENCE_AT_EXIT = 2.0
-ENGINES, GONE = "engines", "gone"  # news of no group, and of one whose engine is gone
+# News of no group, and of one whose engine is gone.
+ENGINES, DOUBT, LOOK, GONE = "engines", "doubt", "look", "gone"
 
 
 class Dispatcher:
@@ -87,7 +88,7 @@ class Dispatcher:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         weakref.finalize(self, self._inbox.put, None)
-        transport.watch(_putter(self._inbox))
+        transport.watch(_putter(self._inbox), _doubter(self._inbox))
         self._refresh_engines()
 
     def __repr__(self) -> str:
@@ -412,13 +413,19 @@ class Dispatcher:
         if callable(news):
             news()
         elif group is None:
-            self._refresh_engines()
+            self._hear_of_cluster(news)
         elif isinstance(news, Report):
             self._hear_report(group, news)
         elif isinstance(news, Lost):
             self._lose(group, news)
         else:
             self._bury(group.engine, [group])
+
+    def _hear_of_cluster(self, news: Any) -> None:
+        if news in (DOUBT, LOOK):
+            self._ask(all_groups=news == DOUBT)
+        else:
+            self._refresh_engines()
 
     def _refresh_engines(self) -> None:
         names = self._transport.engines()
@@ -429,6 +436,14 @@ class Dispatcher:
         self._fail_stranded(stranded)
         for engine in gone:
             self._bury(engine.name, [group for group in engine.groups if group.is_sent])
+
+    def _ask(self, *, all_groups: bool) -> None:
+        """A report may be lost: ask the engines about all groups, or about those that they have had for long."""
+        with self._lock:
+            sent = [group for engine in self._engines.values() for group in engine.groups if group.is_sent]
+            asked = [group for group in sent if all_groups or group.is_overdue()]
+        for group in asked:
+            self._transport.ask(group, _hearer(weakref.ref(self), self._inbox, group))
 
     def _note_engines(self, names: Sequence[str]) -> tuple[list[Engine], list[Task]]:
         """Take up new engines, drop those that are gone; these, and the tasks that could run there only."""
@@ -588,6 +603,11 @@ class Dispatcher:
 def _putter(inbox: queue.SimpleQueue[Any]) -> Callable[..., None]:
     """What the transport calls when engines come and go: it must neither block nor keep the dispatcher alive."""
     return lambda *mark: inbox.put((None, *mark) if mark else (None, ENGINES))
+
+
+def _doubter(inbox: queue.SimpleQueue[Any]) -> Callable[[bool], None]:
+    """What the transport calls when reports may be lost: it must neither block nor keep the dispatcher alive."""
+    return lambda certain: inbox.put((None, DOUBT if certain else LOOK))
 
 
 def _hearer(

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _numbers = itertools.count(1)
 
 
+# A call that takes hours is asked for no more often than so many looks.
+_LOOKS_BETWEEN = 32
+
+
 class Travel(NamedTuple):
     """What the calls of one group have in common: a number, the engine, and when they left, since the epoch."""
 
@@ -52,6 +56,8 @@ class Engine:
 class Group:
     """Tasks on their way to one engine in one message."""
 
+    _looks = 0
+
     def __init__(self, client: str, engine: Engine, line: Line, tasks: list[Task]) -> None:
         self.engine = engine.name
         self.epoch = engine.epoch
@@ -59,6 +65,7 @@ class Group:
         self.client = client
         self.line = line
         self.seconds = OVERRUN
+        self.awaited = [other.number for other in engine.groups]
         self.pending = {task.serial: task for task in tasks}
         self.order = list(self.pending)
         self.size = len(tasks)
@@ -76,6 +83,11 @@ class Group:
     @property
     def is_sent(self) -> bool:
         return not self.calls
+
+    def is_overdue(self) -> bool:
+        """Whether to ask now what has become of it: looked at every few seconds, asked after 2 looks, 4, 8 …"""
+        self._looks += 1
+        return self._looks > 1 and (self._looks & self._looks - 1 == 0 or self._looks % _LOOKS_BETWEEN == 0)
 
     def take_begun(self, begun: HadBegun | None) -> list[Task]:
         """What the engine, gone now, had begun of what is not settled; all, if nobody knows."""

@@ -62,8 +62,11 @@ class Carrier(Protocol):
     def engines(self) -> Sequence[str]:
         """The engines that can be used now, by a name that is never used again. Any thread; never blocks."""
 
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed()`, which never blocks, whenever engines came or went."""
+    def watch(self, changed: Callable[[], None], doubt: Callable[[bool], None]) -> None:
+        """Call `changed()`, which never blocks, whenever engines came or went.
+
+        Call `doubt(True)` when reports may have been lost, and `doubt(False)` every few seconds: then nobody knows.
+        """
 
     def give_up(self, engine: str, number: int) -> HadBegun | None:
         """Hear no more of an engine that is gone, and let it begin none of the groups up to that number.
@@ -81,6 +84,12 @@ class Carrier(Protocol):
         ------
         EngineLeft
             If the engine is gone, and nothing was sent.
+        """
+
+    def ask(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
+        """Ask the engine what has become of a group that was sent; the answer is a final report. Any thread.
+
+        A group that the engine never got is given back. May do nothing, if it cannot be asked now.
         """
 
 

@@ -33,7 +33,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import journal, namespaces, remote_errors, shell_door, shipping
+from . import journal, kept_reports, namespaces, remote_errors, shell_door, shipping
 from .call_output import Output, receive_descriptors
 
 # Functions kept here; the client resends one that is no longer there.
@@ -170,6 +170,7 @@ class Runner:
         self._watchdog: _Watchdog | None = None
         self._mapped: tuple[bytes, Any] | None = None
         self._journal: journal.Journal | None = None
+        self._kept = kept_reports.KeptReports()
 
     def introduce(self, client: str) -> journal.Address | None:
         """Meet a client; where it finds what was begun, should this engine die. On the engine's main thread."""
@@ -181,9 +182,26 @@ class Runner:
     def run_group(self, frames: list[Any]) -> list[bytes]:
         """Run the calls in `frames`; the report, as frames. On the engine's main thread."""
         header = pickle.loads(frames[0])
+        client, number = header["client"], header["number"]
+        if "asked" in header:
+            return self._say_again(client, number, header["asked"])
+        self._kept.begin(client, number, header["awaited"])
+        return self._kept.keep(client, number, self._run_group(header, frames))
+
+    def _say_again(self, client: str, number: int, serials: list[int]) -> list[bytes]:
+        """The report on a group, once more; a group that never came is given back, and will not be run any more."""
+        report = self._kept.find(client, number)
+        if report is not None:
+            return report
+        self._numbers[client] = max(number, self._numbers.get(client, 0))
+        head = {"epoch": self._epochs.setdefault(client, 0), "outcomes": [], "returned": serials}
+        return [pickle.dumps(head, pickle.HIGHEST_PROTOCOL)]
+
+    def _run_group(self, header: dict[str, Any], frames: list[Any]) -> list[bytes]:
         group = RunningGroup(header, frames)
         client = header["client"]
-        overtaken = header["number"] < self._numbers.get(client, 0)  # by a group of another thread of the client's
+        # By a group of another thread of the client's, or by the question what has become of it.
+        overtaken = header["number"] <= self._numbers.get(client, 0)
         if header["epoch"] < self._epochs.setdefault(client, 0) or overtaken:
             group.give_back()
             return group.report(self._epochs[client])

@@ -38,7 +38,7 @@ from IPython.parallel.connection import transport
 from IPython.parallel.connection.connection_watch import ConnectionWatch
 from IPython.parallel.connection.group_channel import GroupChannel
 from IPython.parallel.connection.mux_connection import MuxConnection
-from IPython.parallel.connection.transport import frames_of, read_report
+from IPython.parallel.connection.transport import frames_of, question_about, read_report
 from IPython.parallel.dispatch.dispatcher import Engine, Group, Line, Lost, Report, Task
 from IPython.parallel.dispatch.wire import PLAIN, EngineLeft
 from IPython.parallel.engine_room import existing_room
@@ -361,14 +361,24 @@ class FakeTransport(_Cluster):
     def engines(self) -> list[str]:
         return list(self.members)
 
-    def watch(self, changed: Callable[[], None]) -> None:
+    def watch(self, changed: Callable[[], None], doubt: Callable[[bool], None]) -> None:
         self._watchers.append(changed)
+        self.doubt = doubt
 
     def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
         self.before_send(group)
         if group.engine not in self.members:
             raise EngineLeft(group.engine)
         engine = self.members[group.engine]
+        if group.client not in engine.doors:
+            self._journals[engine.name] = engine.open_door(group.client)
+        engine.receive(self._message(engine, frames_of(group), report))
+
+    def ask(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
+        engine = self.members[group.engine]
+        engine.receive(self._message(engine, question_about(group), report))
+
+    def _message(self, engine: FakeEngine, frames: list[Any], report: Callable[[Report | Lost], None]) -> Message:
 
         def hear(frames: Any, final: bool) -> None:
             report(read_report(frames, final=final))
@@ -376,9 +386,7 @@ class FakeTransport(_Cluster):
         def lose(error: str, text: str) -> None:
             report(Lost(lambda call: RuntimeError(error, text)))
 
-        if group.client not in engine.doors:
-            self._journals[engine.name] = engine.open_door(group.client)
-        engine.receive(Message(engine, frames_of(group), hear, lose))
+        return Message(engine, frames, hear, lose)
 
     def give_up(self, engine: str, number: int) -> Any:
         return revoke(self._journals[engine], number) if self.has_journals and engine in self._journals else None
@@ -525,8 +533,9 @@ class _Mux:
 
     address = "reports"
 
-    def __init__(self, client: FakeClient, receive: Callable[[Any], None]) -> None:
+    def __init__(self, client: FakeClient, receive: Callable[[Any], None], doubt: Callable[[bool], None]) -> None:
         client.mux = self
+        self.doubt = doubt
         self.receive = receive
         self._client = weakref.ref(client)
 
@@ -539,8 +548,8 @@ class _Mux:
         pass
 
 
-def _connect(client: Any, receive: Callable[[Any], None]) -> Any:
-    return (_Mux if isinstance(client, FakeClient) else MuxConnection)(client, receive)
+def _connect(client: Any, receive: Callable[[Any], None], doubt: Callable[[bool], None]) -> Any:
+    return (_Mux if isinstance(client, FakeClient) else MuxConnection)(client, receive, doubt)
 
 
 # The real transport of a fake client has a fake connection.

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 import psutil
 
 from IPython.parallel.tests.contracts.calls import pass_gate, trace
+from IPython.parallel.tests.contracts.harness import PATIENCE
 
 # Seconds within which the calls of an engine that died have to fail, and those of a controller that is gone.
 ENGINE_LIMIT, CONTROLLER_LIMIT = 5.0, 10.0
@@ -35,6 +37,14 @@ def controllers(among: set[psutil.Process]) -> list[psutil.Process]:
 def send(processes: list[psutil.Process], number: int) -> None:
     for process in processes:
         process.send_signal(number)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return when something has come to be that nobody tells of."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.02)
 
 
 @contextlib.contextmanager

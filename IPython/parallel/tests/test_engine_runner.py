@@ -64,6 +64,7 @@ class Bench:
             "client": "client",
             "epoch": 0,
             "number": next(_numbers),
+            "awaited": [],
             "seconds": 10 * PATIENCE,
             "space": self.space,
             "setup": None,

@@ -73,7 +73,7 @@ class OneEngine:
     def engines(self) -> list[str]:
         return ["engine"]
 
-    def watch(self, changed: Any) -> None:
+    def watch(self, changed: Any, doubt: Any) -> None:
         pass
 
     def send(self, group: Any, report: Any) -> None:
@@ -150,7 +150,7 @@ class StandInConnection:
 
     address = "reports"
 
-    def __init__(self, client: Any, receive: Any) -> None:
+    def __init__(self, client: Any, receive: Any, doubt: Any) -> None:
         self.receive = receive
 
     def send(self, message: Any) -> None:

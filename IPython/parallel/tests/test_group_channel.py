@@ -104,7 +104,7 @@ class Bench:
         self.engine = Session(key=KEY)
         self.heard: list[Any] = []
 
-    def _connect(self, client: Any, receive: Callable[[Any], None]) -> Mux:
+    def _connect(self, client: Any, receive: Callable[[Any], None], doubt: Callable[[bool], None]) -> Mux:
         self.mux = Mux(receive)
         return self.mux
 

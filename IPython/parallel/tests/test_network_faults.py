@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -104,7 +103,7 @@ class Hosts:
         ]
         self._start(CONTROLLER, "controller", *options, "--HeartMonitor.period=500")
         file = directory / "security" / "ipcontroller-client.json"
-        wait_until(file.exists)
+        faults.wait_until(file.exists)
         for number in ENGINES:
             self._start(number, "engine")
         self.client = undo.enter_context(ipyparallel.Client(str(file)))
@@ -141,13 +140,6 @@ def end(process: psutil.Popen) -> None:
     process.wait()
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[int], Hosts]]:
     """Starts the hosts; after so many heartbeats of half a second an engine counts as dead, for good."""
@@ -170,7 +162,7 @@ def test_a_link_to_the_controller_that_is_cut_and_mended(start: Callable[[int], 
     with pytest.raises(ClusterGone):
         view.submit(calls.add, 1, 2)
     hosts.network.mend(CONTROLLER)
-    wait_until(lambda: takes_work(view))
+    faults.wait_until(lambda: takes_work(view))
     assert view.map_sync(calls.identity, range(200)) == list(range(200))
     assert set(Counter(tracer.lines()).values()) <= {1}
 

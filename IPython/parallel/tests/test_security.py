@@ -13,8 +13,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,7 @@ def encrypted(tmp_path: Path) -> Iterator[tuple[ipyparallel.Client, Path, psutil
     with psutil.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL) as controller:
         family = [controller]
         try:
-            wait_until(file.exists)
+            faults.wait_until(file.exists)
             with faults.another_engine(file), ipyparallel.Client(str(file)) as client:
                 client.wait_for_engines(1, timeout=PATIENCE, interactive=False)
                 family += controller.children(recursive=True)
@@ -136,13 +135,6 @@ def encrypted(tmp_path: Path) -> Iterator[tuple[ipyparallel.Client, Path, psutil
             for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_an_encrypted_cluster_end_to_end(
