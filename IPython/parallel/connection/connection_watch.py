@@ -1,8 +1,9 @@
 """Notice that the controller is gone, or back, by what ZeroMQ's socket monitor says of connections to it.
 
-The connections watched are two of its own, to where the client's go. Nothing is ever said on them but ZeroMQ's
-heartbeats, which the client's connections, made by ipyparallel, do without: so a controller that stands still, or a
-network that swallows everything, is noticed as well as a process that died.
+The connections watched are its own, to where the client's go. Nothing is ever said on them but ZeroMQ's heartbeats,
+which the client's connections, made by ipyparallel, do without: so a controller that stands still, or a network that
+swallows everything, is noticed as well as a process that died. A controller is several processes, one for each kind of
+message, and none of them is ever started anew: it is gone when one of them is.
 """
 
 # Copyright (c) IPython Development Team.
@@ -31,7 +32,7 @@ _EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 
 
 class ConnectionWatch:
-    """Watches whether the Hub and the direct queue can be reached.
+    """Watches whether the Hub and all schedulers can be reached.
 
     Parameters
     ----------
@@ -57,8 +58,8 @@ class ConnectionWatch:
         self._loop.add_callback(self._start, client)
 
     def _start(self, client: Client) -> None:
-        for number, watched in enumerate((client._query_socket, client._mux_socket)):
-            socket = open_socket(client)
+        for number, watched in enumerate(_sockets_of(client)):
+            socket = open_socket(client, zmq.SUB if watched.type == zmq.SUB else zmq.DEALER)
             socket.setsockopt(zmq.HEARTBEAT_IVL, round(1000 * HEARTBEAT))
             socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, round(1000 * HEARTBEAT_TIMEOUT))
             stream = ZMQStream(socket.get_monitor_socket(_EVENTS), self._loop)
@@ -95,3 +96,16 @@ class ConnectionWatch:
                 socket.disable_monitor()
                 socket.close()
         self._streams, self._sockets = [], []
+
+
+def _sockets_of(client: Client) -> list[zmq.Socket[bytes]]:
+    """The client's own, one for each of the controller's processes that it talks to."""
+    sockets = (
+        client._query_socket,
+        client._mux_socket,
+        client._task_socket,  # there may be no such scheduler
+        client._broadcast_socket,
+        client._control_socket,
+        client._iopub_socket,
+    )
+    return [socket for socket in sockets if socket is not None]

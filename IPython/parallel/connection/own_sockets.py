@@ -11,9 +11,9 @@ from ipyparallel.util import connect
 _KEYS = ("curve_serverkey", "curve_secretkey", "curve_publickey")
 
 
-def open_socket(client: Client) -> zmq.Socket[bytes]:
+def open_socket(client: Client, kind: int = zmq.DEALER) -> zmq.Socket[bytes]:
     """A socket that is not connected yet, and whose closing waits for nothing."""
-    socket = client._context.socket(zmq.DEALER)
+    socket = client._context.socket(kind)
     socket.linger = 0
     return socket  # type: ignore[no-any-return]
 

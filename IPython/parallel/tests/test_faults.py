@@ -8,6 +8,7 @@ All of it by real processes that really get signals; each call leaves a line in 
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import os
 import signal
 import sys
@@ -264,6 +265,26 @@ def test_a_controller_that_is_gone_fails_results_of_every_kind(
         assert works_again(client) == 3
         assert client[:].apply_sync(calls.add, 1, 2) == [3, 3]
         assert client.load_balanced_view().map_sync(calls.identity, range(1000)) == list(range(1000))
+
+
+@pytest.mark.parametrize("part", ["task", "iopub"])
+def test_a_controller_that_lost_one_of_its_processes_is_gone(
+    part: str, start: Callable[[int], Own], new_gate: Callable[[], Gate]
+) -> None:
+    own, gate = start(1), new_gate()
+    results = stock_calls(own.client, gate)
+    gate.wait_for_arrivals(1)
+    port = json.loads(own.cluster.connection_file.read_text())[part]
+    faults.send([process for process in own.controllers if port in listening(process)], signal.SIGKILL)
+    concurrent.futures.wait(results.values(), faults.CONTROLLER_LIMIT)
+    outcomes = {name: type(result.exception(0)) for name, result in results.items() if result.done()}
+    assert outcomes == dict.fromkeys(results, ClusterGone)
+    assert_refused(own.client)
+
+
+def listening(process: psutil.Process) -> set[int]:
+    connections = process.net_connections(kind="inet")
+    return {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}
 
 
 def assert_refused(client: ipyparallel.Client) -> None:
