@@ -23,10 +23,10 @@ from ipyparallel.error import RemoteError
 from ipyparallel.serialize import canning
 
 from ..dispatch.groups import Group
-from ..dispatch.wire import PLAIN, EngineLeft, HadBegun, Lost, Outcome, Report
+from ..dispatch.wire import PLAIN, EngineLeft, HadBegun, Lost, Outcome, Report, Unknown
 from ..engine_bundle import EngineFunction, load
 from ..errors import ClusterGone, EngineDied
-from . import stock_messages
+from . import remote_journals, stock_messages
 from .group_channel import GroupChannel
 
 _revoke = load().journal.revoke
@@ -175,7 +175,7 @@ class Transport:
             else:
                 self._prepare(client, group.engine, group.client, preparing)
 
-    def give_up(self, engine: str, number: int) -> HadBegun | None:
+    def give_up(self, engine: str, number: int, later: Callable[[HadBegun | None], None]) -> HadBegun | Unknown:
         with self._lock:
             self._given_up.add(engine)
             self._prepared.pop(engine, None)
@@ -183,7 +183,24 @@ class Transport:
         self._channel.forget(engine)
         if not was_ready:
             return HadBegun(0, 0)  # nothing ever left for it
-        return None if journal is None else _revoke(journal, number)
+        if journal is None:
+            return Unknown.FOR_EVER
+        return _revoke(journal, number) or self._give_up_from_afar(engine, journal, number, later)
+
+    def _give_up_from_afar(
+        self, engine: str, journal: Any, number: int, later: Callable[[HadBegun | None], None]
+    ) -> Unknown:
+        """The journal is on another host: let the engines there read it."""
+        client = self._client()
+        with self._lock:
+            beside = [other for other, its in self._journals.items() if its is not None and its.host == journal.host]
+            there = [other for other in beside if other not in self._given_up]
+        if client is None or client._closed or not there:
+            return Unknown.FOR_EVER
+        remote_journals.ask(
+            client._io_loop, there, lambda other: call_on_engine(client, other, "revoke", journal, number), later
+        )
+        return Unknown.NOT_YET
 
     def close(self) -> None:
         """Send no more. Any thread."""

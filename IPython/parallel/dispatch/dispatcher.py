@@ -38,7 +38,7 @@ from . import callback_threads, callbacks, task_states
 from .batch_policy import BatchPolicy
 from .groups import Engine, Group
 from .lines import Line, Task
-from .wire import MISSING, PLAIN, Carrier, EngineLeft, Lost, Outcome, Report
+from .wire import MISSING, PLAIN, Carrier, EngineLeft, HadBegun, Lost, Outcome, Report, Unknown
 
 _logger = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ class Dispatcher:
         self._engines: dict[str, Engine] = {}
         self._busy_lines: deque[Line] = deque()
         self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
+        self._orphans: list[Group] = []  # whose engine is gone, and who knows what it had begun has not said so yet
         self._serials = itertools.count()
         self._full = False  # no engine had room when last looked: saves looking again at every submit
         self._refused: Callable[[], Exception] | None = None  # why nothing is taken any more
@@ -94,7 +95,7 @@ class Dispatcher:
     def __repr__(self) -> str:
         with self._lock:
             buffered = sum(len(unit) for line in self._busy_lines for unit in line.waiting)
-            groups = [group for engine in self._engines.values() for group in engine.groups]
+            groups = self._groups()
         calls = sum(len(group.pending) for group in groups)
         return f"<Dispatcher [{buffered} buffered | {len(groups)} groups ({calls} calls) in flight]>"
 
@@ -223,8 +224,7 @@ class Dispatcher:
     def abandon(self, line: Line, error: Callable[[], Exception]) -> None:
         """Nobody waits any more for the calls of `line`: fail them. Engines may go on with what was sent."""
         with self._lock:
-            groups = [group for engine in self._engines.values() for group in engine.groups if group.line is line]
-            tasks = [task for group in groups for task in group.take_all()]
+            tasks = [task for group in self._groups() if group.line is line for task in group.take_all()]
             if line in self._busy_lines:  # given back by an engine, after all that waited was cancelled
                 self._busy_lines.remove(line)
                 tasks += line.take_all()
@@ -247,6 +247,10 @@ class Dispatcher:
                 return
         self.break_off(lambda: ClusterGone("no engine was left when the interpreter exited"))
 
+    def _groups(self) -> list[Group]:
+        """All that are under way, and those whose engine is gone. With the lock held."""
+        return [group for engine in self._engines.values() for group in engine.groups] + self._orphans
+
     def _is_done(self) -> bool:
         return not any(line.outstanding for line in self._lines)
 
@@ -263,8 +267,7 @@ class Dispatcher:
         with self._lock:
             self._broken = self._refused = error
             tasks = [task for line in self._busy_lines for task in line.take_all()]
-            for engine in self._engines.values():
-                tasks += [task for group in engine.groups for task in group.take_all()]
+            tasks += [task for group in self._groups() for task in group.take_all()]
             self._engines.clear()
             self._busy_lines.clear()
         for task in tasks:
@@ -458,8 +461,17 @@ class Dispatcher:
         """An engine is gone: of what was sent there, what it had begun fails, and the rest goes elsewhere."""
         if not groups:
             return
-        begun = self._transport.give_up(engine, max(group.number for group in groups))
         with self._lock:
+            self._orphans += groups
+        number = max(group.number for group in groups)
+        begun = self._transport.give_up(engine, number, _teller(weakref.ref(self), self._inbox, engine, groups))
+        if begun is not Unknown.NOT_YET:
+            self._divide(engine, groups, None if begun is Unknown.FOR_EVER else begun)
+
+    def _divide(self, engine: str, groups: list[Group], begun: HadBegun | None) -> None:
+        """It is known, or never will be, what an engine had begun that is gone."""
+        with self._lock:
+            self._orphans = [group for group in self._orphans if group not in groups]
             lost = [task for group in groups for task in group.take_begun(begun)]
             rest = [task for group in groups for task in group.take_all()]
             # A call that has taken the last engine along does not lie in wait for the next one.
@@ -608,6 +620,19 @@ def _putter(inbox: queue.SimpleQueue[Any]) -> Callable[..., None]:
 def _doubter(inbox: queue.SimpleQueue[Any]) -> Callable[[bool], None]:
     """What the transport calls when reports may be lost: it must neither block nor keep the dispatcher alive."""
     return lambda certain: inbox.put((None, DOUBT if certain else LOOK))
+
+
+def _teller(
+    dispatcher_ref: weakref.ref[Dispatcher], inbox: queue.SimpleQueue[Any], engine: str, groups: list[Group]
+) -> Callable[[HadBegun | None], None]:
+    """What the transport calls when it knows what an engine had begun: it must neither block nor keep anything alive."""
+
+    def divide(begun: HadBegun | None) -> None:
+        dispatcher = dispatcher_ref()
+        if dispatcher is not None:
+            dispatcher._divide(engine, groups, begun)
+
+    return lambda begun: inbox.put((None, lambda: divide(begun)))
 
 
 def _hearer(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ class HadBegun(NamedTuple):
     calls: int
 
 
+class Unknown(Enum):
+    """Why nobody can say what an engine had begun."""
+
+    FOR_EVER = None
+    NOT_YET = "asked for"
+
+
 class EngineLeft(Exception):
     """Raised by `Carrier.send`: the engine is gone, and nothing was sent."""
 
@@ -68,10 +76,11 @@ class Carrier(Protocol):
         Call `doubt(True)` when reports may have been lost, and `doubt(False)` every few seconds: then nobody knows.
         """
 
-    def give_up(self, engine: str, number: int) -> HadBegun | None:
+    def give_up(self, engine: str, number: int, later: Callable[[HadBegun | None], None]) -> HadBegun | Unknown:
         """Hear no more of an engine that is gone, and let it begin none of the groups up to that number.
 
-        What it had begun; None if that cannot be known. On the dispatcher's thread; may take milliseconds.
+        What it had begun; or that it cannot be known; or that `later`, which never blocks, will be called with it, unless
+        the client closes. On the dispatcher's thread; may take milliseconds.
         """
 
     def died(self, engine: str | None, call: str) -> Exception:

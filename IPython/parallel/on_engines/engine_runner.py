@@ -483,6 +483,11 @@ def open_door(client: str) -> journal.Address | None:
     return runner().introduce(client)
 
 
+def revoke(address: journal.Address, group: int) -> journal.Begun | None:
+    """Read for a client what another engine of this host had begun (`journal.revoke`)."""
+    return journal.revoke(address, group)
+
+
 def take_streams(path: str, patience: float) -> None:
     """Let calls write to the standard output and error of the process that gives them away at `path`."""
     runner().output.lend(receive_descriptors(path, patience))

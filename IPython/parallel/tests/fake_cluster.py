@@ -40,7 +40,7 @@ from IPython.parallel.connection.group_channel import GroupChannel
 from IPython.parallel.connection.mux_connection import MuxConnection
 from IPython.parallel.connection.transport import frames_of, question_about, read_report
 from IPython.parallel.dispatch.dispatcher import Engine, Group, Line, Lost, Report, Task
-from IPython.parallel.dispatch.wire import PLAIN, EngineLeft
+from IPython.parallel.dispatch.wire import PLAIN, EngineLeft, Unknown
 from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
 from IPython.parallel.tests.contracts.harness import PATIENCE
@@ -349,12 +349,16 @@ class FakeTransport(_Cluster):
     ----------
     before_send : callable
         Called with each group, on the thread that sends it, before its engine gets it. May raise, or wait.
+    reads_later : list of callable
+        With `journals_are_far`, one for each engine that was given up: call it with whether its journal could be read.
     """
 
     def __init__(self, engines: int = 0, *, started: bool = False, output: Any = None) -> None:
         super().__init__(engines, started=started, output=output)
         self.before_send: Callable[[Group], None] = lambda group: None
         self.has_journals = True
+        self.journals_are_far = False
+        self.reads_later: list[Callable[[bool], None]] = []
         self._journals: dict[str, Any] = {}
         self._watchers: list[Callable[[], None]] = []
 
@@ -388,8 +392,14 @@ class FakeTransport(_Cluster):
 
         return Message(engine, frames, hear, lose)
 
-    def give_up(self, engine: str, number: int) -> Any:
-        return revoke(self._journals[engine], number) if self.has_journals and engine in self._journals else None
+    def give_up(self, engine: str, number: int, later: Callable[[Any], None]) -> Any:
+        if not self.has_journals or engine not in self._journals:
+            return Unknown.FOR_EVER
+        begun = revoke(self._journals[engine], number)
+        if self.journals_are_far:
+            self.reads_later.append(lambda known: later(begun if known else None))
+            return Unknown.NOT_YET
+        return begun
 
     def died(self, engine: str | None, call: str) -> Exception:
         return EngineDied(engine or "?", call)

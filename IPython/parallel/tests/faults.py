@@ -48,10 +48,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @contextlib.contextmanager
-def another_engine(client_file: Path) -> Iterator[int]:
-    """One more engine for the cluster with this connection file of clients: its process id."""
+def another_engine(client_file: Path, *before: str) -> Iterator[int]:
+    """One more engine for the cluster with this connection file of clients: its process id.
+
+    `before` comes before its command.
+    """
     engine_file = client_file.with_name(client_file.name.replace("-client", "-engine"))
-    command = [sys.executable, "-m", "ipyparallel.engine", f"--file={engine_file}", "--log-level=50"]
+    command = [*before, sys.executable, "-m", "ipyparallel.engine", f"--file={engine_file}", "--log-level=50"]
     environment = os.environ | {"IPYTHONDIR": str(client_file.parent.parent)}
     with subprocess.Popen(
         command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL

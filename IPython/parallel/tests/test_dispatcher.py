@@ -680,6 +680,47 @@ class TestLostEngines:
         assert waiting.exception(0) is None
         assert b.cluster.ran == ["c"]
 
+    def lost_from_afar(self, bench) -> tuple[Bench, list[Call]]:
+        """An engine that had begun one of two groups is gone, and its journal is on another host."""
+        b = bench(1, Steady(groups=2))
+        b.cluster.journals_are_far = True
+        calls = b.submit("begun", "sent", "waiting")
+        b.engines[0].next().run()
+        b.cluster.lose(b.engines[0])
+        b.cluster.add()
+        b.settle_all()
+        assert [call.done() for call in calls] == [False, False, True]
+        return b, calls
+
+    def test_a_journal_on_another_host_is_waited_for(self, bench) -> None:
+        b, (begun, sent, _) = self.lost_from_afar(bench)
+        (read,) = b.cluster.reads_later
+        read(True)
+        b.settle_all()
+        assert isinstance(begun.exception(0), EngineDied) and sent.exception(0) is None
+        assert b.cluster.ran == ["begun", "waiting", "sent"]
+        assert b.dispatcher.wait(b.line, 0)
+
+    def test_a_journal_that_nobody_can_read(self, bench) -> None:
+        b, calls = self.lost_from_afar(bench)
+        (read,) = b.cluster.reads_later
+        read(False)
+        b.settle_all()
+        assert [type(call.exception(0)) for call in calls] == [EngineDied, EngineDied, type(None)]
+
+    @pytest.mark.parametrize("end", ["break off", "abandon"])
+    def test_nobody_waits_for_a_journal_after_the_end(self, bench, end: str) -> None:
+        b, calls = self.lost_from_afar(bench)
+        (read,) = b.cluster.reads_later
+        if end == "break off":
+            b.dispatcher.break_off(_gone)
+        else:
+            b.dispatcher.abandon(b.line, _gone)
+        assert [type(call.exception(0)) for call in calls] == [ConnectionError, ConnectionError, type(None)]
+        read(True)
+        b.cluster.flush()
+        assert b.cluster.ran == ["begun", "waiting"] and [call.settled for call in calls] == [1] * 3
+
     def test_what_could_run_on_that_engine_only_fails(self, bench) -> None:
         b = bench(2)
         pinned = new_line(only=b.engines[0].name)
