@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -20,6 +22,9 @@ from IPython.parallel.tests.contracts import calls as importable_calls
 # Seconds after which a wait that should have ended fails the test, below the timeout of the test itself.
 PATIENCE = 20.0
 
+# Ports of gates that nobody else gets: more than can be in use by calls that are late.
+_PORTS_KEPT = 64
+
 Calls = ModuleType | SimpleNamespace
 
 
@@ -27,12 +32,29 @@ class Gate:
     """Holds calls back until opened, in any process of this machine, without polling.
 
     A call that enters (`calls.pass_gate`) connects, so the test knows that it runs; opening hangs up on all.
+
+    A call may come when its gate has been open for long, and must find nobody there: the port of a gate is nobody
+    else's for as long as calls may come, else such a call would stand before the gate of another suite of tests.
     """
 
+    _kept: deque[socket.socket] = deque()
+
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server(self._own_port(), backlog=128)
         self._listener.settimeout(PATIENCE)
         self._arrived: list[socket.socket] = []
+
+    def _own_port(self) -> tuple[str, int]:
+        if not sys.platform.startswith("linux"):
+            return "127.0.0.1", 0
+        # Bound, it keeps the port from being given to anybody, and lets a listener in that asks for it by number.
+        placeholder = socket.socket()
+        placeholder.bind(("127.0.0.1", 0))
+        placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept.append(placeholder)
+        if len(self._kept) > _PORTS_KEPT:
+            self._kept.popleft().close()
+        return placeholder.getsockname()  # type: ignore[no-any-return]
 
     @property
     def address(self) -> tuple[str, int]:
