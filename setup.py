@@ -61,6 +61,8 @@ setup(
             "hypothesis",
             "ipykernel",
             "jupyter-client",
+            "nbclient",
+            "nbformat",
             "numpy",
             "pip>=23.1",
             "pytest>=8",
