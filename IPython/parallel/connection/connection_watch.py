@@ -89,12 +89,13 @@ class ConnectionWatch:
         self._loop.add_callback(self._stop)
 
     def _stop(self) -> None:
-        for stream in self._streams:
-            stream.close()
-        for socket in self._sockets:
+        for socket, stream in zip(self._sockets, self._streams, strict=True):
+            # In this order: what happens while nobody can read of it any more, zmq's own thread waits to report, and with
+            # it all who want something of that socket.
             if not socket.closed:
                 socket.disable_monitor()
-                socket.close()
+            stream.close()
+            socket.close()
         self._streams, self._sockets = [], []
 
 
