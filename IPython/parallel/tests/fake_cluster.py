@@ -440,6 +440,7 @@ class FakeClient(_Cluster):
         self._futures: dict[str, Any] = {}
         self._outstanding_dict: dict[str, set[str]] = {}
         self._registration_callbacks: list[Callable[[Any], None]] = []
+        self._queue_handlers: dict[str, Any] = {"apply_reply": None, "execute_reply": None}  # none ever come
 
     def __len__(self) -> int:
         return len(self.members)
