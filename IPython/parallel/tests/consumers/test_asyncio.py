@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ipyparallel import LoadBalancedView
 
+from IPython.parallel.tests.consumers import needed
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate, Trace
 
@@ -45,6 +46,19 @@ def test_wrap_future(executor: Any) -> None:
         return await asyncio.wrap_future(executor.submit(calls.add, 1, 2))
 
     assert run(main()) == 3
+
+
+def test_another_event_loop(executor: Any) -> None:
+    uvloop = needed("uvloop")
+
+    async def main() -> list[int]:
+        loop = asyncio.get_running_loop()
+        assert type(loop).__module__.startswith("uvloop")
+        calls_made = [loop.run_in_executor(executor, calls.add, n, n) for n in range(3)]
+        return [*await asyncio.gather(*calls_made), await executor.submit(calls.add, 3, 3)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(asyncio.wait_for(main(), PATIENCE)) == [0, 2, 4, 6]
 
 
 def test_task_group(executor: Any) -> None:

@@ -55,3 +55,15 @@ def test_as_many_jobs_as_engines(view: LoadBalancedView) -> None:
     ipyparallel.register_joblib_backend()
     with joblib.parallel_config(backend="ipyparallel", view=view):
         assert joblib.effective_n_jobs(-1) == len(view)
+
+
+def test_scikit_learn(view: LoadBalancedView) -> None:
+    datasets = needed("sklearn.datasets")
+    model_selection = needed("sklearn.model_selection")
+    tree = needed("sklearn.tree")
+    ipyparallel.register_joblib_backend()
+    flowers, kinds = datasets.load_iris(return_X_y=True)
+    search = model_selection.GridSearchCV(tree.DecisionTreeClassifier(random_state=1), {"max_depth": [1, 3]}, n_jobs=2)
+    with joblib.parallel_config(backend="ipyparallel", view=view):
+        search.fit(flowers, kinds)
+    assert search.best_params_ == {"max_depth": 3}
