@@ -327,7 +327,12 @@ class Pool(stdlib.Pool):
 
 
 def _submit(
-    view: LoadBalancedView, on_submit: Callable[[Future[Any]], None], func: Callable[..., Any], /, *args: Any, **kwds: Any
+    view: LoadBalancedView,
+    on_submit: Callable[[Future[Any]], None],
+    func: Callable[..., Any],
+    /,
+    *args: Any,
+    **kwds: Any,
 ) -> Future[Any]:
     future: Future[Any] = view.submit(func, *args, **kwds)
     on_submit(future)

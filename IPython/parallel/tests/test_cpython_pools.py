@@ -31,19 +31,19 @@ ENGINES = 2
 # Why a test has no counterpart.
 NOT_APPLICABLE = {
     "test_make_pool": "counts the pool's own processes (PoolEndContract has its errors)",
-    "test_traceback": "wants the type itself, with a cause of the standard library's private type: here an error is of a "
-    "subclass that is a RemoteError too (test_remote_errors.py has the traceback)",
+    "test_traceback": "wants the type itself, with a cause of the standard library's private type: here an error is of "
+    "a subclass that is a RemoteError too (test_remote_errors.py has the traceback)",
     "test_unpickleable_result": "returns a lambda, which travels here",
     "test_pool_worker_lifetime": "engines are not replaced after a number of calls",
     "test_pool_worker_lifetime_early_close": "engines are not replaced after a number of calls",
-    "test_worker_finalization_via_atexit_handler_of_multiprocessing": "makes a pool of the standard library, in a program "
-    "of its own (test_pool_clusters.py has the like)",
+    "test_worker_finalization_via_atexit_handler_of_multiprocessing": "makes a pool of the standard library, in a "
+    "program of its own (test_pool_clusters.py has the like)",
 }
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _stand_in(_nothing_outlives_the_session: None) -> Iterator[None]:
-    """``multiprocessing.Pool`` means engines of our own, which may be interrupted, as ``python -m IPython.parallel`` does."""
+    """``multiprocessing.Pool`` means engines of our own, which may be interrupted, as under ``python -m``."""
     cluster = LocalCluster(ENGINES)
     with cluster as client:
         # Threads that live as long as the client start with the first call and the first callback.
@@ -81,7 +81,7 @@ def test_the_pools_are_ours() -> None:
 
 
 def test_what_is_left_out_is_there() -> None:
-    """A reason for a test that no Python has any more helps nobody; the list is of those that this one has, or later ones."""
+    """A reason for a test that no Python has any more helps nobody."""
     classes = suite._TestPool, suite._TestPoolWorkerErrors, suite._TestPoolWorkerLifetime
     missing = [name for name in NOT_APPLICABLE if not any(hasattr(cls, name) for cls in classes)]
     assert missing == []
