@@ -37,12 +37,15 @@ MODULES = (
     "engine_runner",
 )
 
+# The caller's, which the engine's may not be.
+PYTHON = sys.version_info[:2]
+
 # Runs as an expression in any Python: gives the package, loading it first where it is not there yet.
 _LOADER = '''
 import sys, types, zlib
-def load(name, packed, cloudpickle_packed, directories):
+def load(name, packed, cloudpickle_packed, directories, python):
     if name in sys.modules:
-        sys.modules[name].engine_runner.prepare(directories)
+        sys.modules[name].engine_runner.prepare(directories, python)
         return sys.modules[name]
     def add(full, source):
         module = types.ModuleType(full)
@@ -72,7 +75,7 @@ def load(name, packed, cloudpickle_packed, directories):
         for loaded in [full for full in sys.modules if full == name or full.startswith(name + ".")]:
             del sys.modules[loaded]
         raise
-    package.engine_runner.prepare(directories)
+    package.engine_runner.prepare(directories, python)
     return package
 '''
 _LOAD = "(exec(loader, scope), getattr(scope['load'](*arguments).engine_runner, function))[1]"
@@ -103,7 +106,7 @@ def load() -> Any:
     """The package as the engines have it, loaded in this process."""
     scope: dict[str, Any] = {}
     exec(_LOADER, scope)
-    package: types.ModuleType = scope["load"](*_packed(), [])
+    package: types.ModuleType = scope["load"](*_packed(), [], PYTHON)
     return package
 
 
@@ -130,5 +133,5 @@ class EngineFunction:
         if self._bundled:
             # The caller's directories: what lies beside a script is importable there, where it is there.
             directories = [os.path.abspath(path) for path in sys.path]
-            scope.update(loader=_LOADER, scope={}, arguments=(*_packed(), directories))
+            scope.update(loader=_LOADER, scope={}, arguments=(*_packed(), directories, PYTHON))
         return eval, (_LOAD if self._bundled else _LOADED, scope)

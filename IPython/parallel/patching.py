@@ -26,9 +26,11 @@ from ipyparallel import (
 from ipyparallel.client.client import ExecuteReply
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.error import CompositeError
+from ipyparallel.serialize.canning import CannedFunction
 
 from . import (
     broadcast_calls,
+    canned_code,
     carried_errors,
     client_mixin,
     executor_mixin,
@@ -139,6 +141,7 @@ PATCHES: tuple[Patch, ...] = (
     _row(AsyncResult, "_tracker_made", None, "what ipyparallel sets as _tracker"),
     _row(AsyncResult, "pyout", property(legacy_results.pyout), "execute_result, as IPython 2 called it"),
     _row(ExecuteReply, "pyout", property(legacy_results.pyout), "execute_result, as IPython 2 called it"),
+    _row(CannedFunction, "__getstate__", canned_code.state_of_canned, "another Python refuses it instead of crashing"),
     _wrapping(CompositeError, "raise_exception", carried_errors.wrap_raise_exception, "parts keep their type"),
     _row(AsyncResult, "join", classmethod(future_mixin.join), "joins results of load-balanced views and of maps, too"),
     _row(AsyncHubResult, "_init_futures", future_mixin.hub_init_futures, "made of futures, which the Hub is asked for"),

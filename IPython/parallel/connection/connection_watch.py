@@ -90,8 +90,8 @@ class ConnectionWatch:
 
     def _stop(self) -> None:
         for socket, stream in zip(self._sockets, self._streams, strict=True):
-            # In this order: what happens while nobody can read of it any more, zmq's own thread waits to report, and with
-            # it all who want something of that socket.
+            # In this order: what happens while nobody can read of it any more, zmq's own thread waits to report, and
+            # with it all who want something of that socket.
             if not socket.closed:
                 socket.disable_monitor()
             stream.close()

@@ -24,7 +24,7 @@ from ipyparallel.serialize import canning
 
 from ..dispatch.groups import Group
 from ..dispatch.wire import PLAIN, EngineLeft, HadBegun, Lost, Outcome, Report, Unknown
-from ..engine_bundle import EngineFunction, load
+from ..engine_bundle import PYTHON, EngineFunction, load
 from ..errors import ClusterGone, EngineDied
 from . import remote_journals, stock_messages
 from .group_channel import GroupChannel
@@ -117,7 +117,7 @@ class Transport:
 
     def _prepare(self, client: Client, engine: str, name: str, preparing: _Preparing) -> None:
         """Send the code, and the caller's import path."""
-        message = call_on_engine(client, engine, "open_door", name)
+        message = call_on_engine(client, engine, "open_door", name, PYTHON)
         preparing.messages.append(message)
         message.add_done_callback(lambda message: self._hear_prepared(engine, preparing, message))
 

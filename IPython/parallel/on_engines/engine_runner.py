@@ -44,6 +44,8 @@ INLINE = shipping.INLINE
 # `signal.signal` makes enumerations of what it is given and gives back, at a price beyond that of a small call.
 _set_handler = _signal.signal
 
+_NO_KEYWORDS: dict[str, Any] = {}
+
 # Frames of ours are no part of a call's traceback.
 _OWN_FRAMES = "<" + __name__.rpartition(".")[0]
 
@@ -167,13 +169,16 @@ class Runner:
         self._epochs: dict[str, int] = {}
         self._in_call = False
         self._numbers: dict[str, int] = {}  # of the last group of each client
+        self._other_pythons: dict[str, tuple[int, int]] = {}  # of clients that run another version than this engine
         self._watchdog: _Watchdog | None = None
         self._mapped: tuple[bytes, Any] | None = None
         self._journal: journal.Journal | None = None
         self._kept = kept_reports.KeptReports()
 
-    def introduce(self, client: str) -> journal.Address | None:
+    def introduce(self, client: str, python: tuple[int, int]) -> journal.Address | None:
         """Meet a client; where it finds what was begun, should this engine die. On the engine's main thread."""
+        if python != sys.version_info[:2]:
+            self._other_pythons[client] = python
         with contextlib.suppress(OSError):  # a full disk, say: then all that was sent here counts as begun
             self._journal = self._journal or journal.Journal()
             return self._journal.address(client)
@@ -318,15 +323,30 @@ class Runner:
 
     def _call(self, group: RunningGroup, key: bytes | None, payload: Any) -> Any:
         """The value of a call; its payload is its plain arguments, a pickle, or the numbers of a pickle's frames."""
-        if type(payload) is tuple:
-            return self._function((group.header["space"], key))(*payload)
-        data = [group.frames[number] for number in payload] if type(payload) is range else payload
-        if key is None:
-            function, args, kwargs = shipping.loads(data)
-        else:
-            args, kwargs = shipping.loads(data)
-            function = self._function((group.header["space"], key))
+        try:
+            if type(payload) is tuple:
+                function, args, kwargs = self._function((group.header["space"], key)), payload, _NO_KEYWORDS
+            else:
+                data = [group.frames[number] for number in payload] if type(payload) is range else payload
+                if key is None:
+                    function, args, kwargs = shipping.loads(data)
+                else:
+                    args, kwargs = shipping.loads(data)
+                    function = self._function((group.header["space"], key))
+        except Exception as error:
+            self._tell_versions(error, group.header["client"])
+            raise
         return function(*args, **kwargs)
+
+    def _tell_versions(self, error: Exception, client: str) -> None:
+        """Note on an error in reading a call that its caller runs another Python, if so: that is why, most likely."""
+        python = self._other_pythons.get(client)
+        if python is None or str(error) == shipping.refusal(python):
+            return
+        error.add_note(
+            "the caller runs Python {}.{} and this engine {}.{}, and what one pickles the other may be unable to read: "
+            "use the same version at the client and on the engines".format(*python, *sys.version_info[:2])
+        )
 
     def _function(self, key: tuple[str, bytes | None]) -> Any:
         function = self._functions[key]
@@ -478,9 +498,9 @@ def runner() -> Runner:
     return _runner
 
 
-def open_door(client: str) -> journal.Address | None:
+def open_door(client: str, python: tuple[int, int]) -> journal.Address | None:
     """Called with the bundle, before a client's first group: from now on groups come the short way (`shell_door`)."""
-    return runner().introduce(client)
+    return runner().introduce(client, python)
 
 
 def revoke(address: journal.Address, group: int) -> journal.Begun | None:
@@ -609,6 +629,12 @@ def carrying_errors(name: str, space: str, function: tuple[Any, Any]) -> Callabl
     return lambda *args, **kwargs: runner().run_stock(name, space, function, args, kwargs)
 
 
-def prepare(directories: list[str]) -> None:
-    """Let the engine import what lies beside the caller's code, where it has those directories."""
+def prepare(directories: list[str], python: tuple[int, int]) -> None:
+    """Let the engine import what lies beside the caller's code, where it has those directories.
+
+    Those in which another version of Python keeps its library and packages are none for this one.
+    """
+    if python != sys.version_info[:2]:
+        own = {"python{}.{}".format(*python), "python{}{}.zip".format(*python)}
+        directories = [path for path in directories if own.isdisjoint(path.split(os.sep))]
     sys.path.extend(path for path in directories if path not in sys.path and os.path.isdir(path))

@@ -170,13 +170,22 @@ def offer_and_find(
 _DISPATCHING_CODE = functools.singledispatch(lambda first: None).__code__  # type: ignore[attr-defined]  # it is a function
 
 
+# Of its version and the reader's.
+REFUSAL = (
+    "code of Python {}.{} cannot run on Python {}.{}: use the same version at the client and on the engines, "
+    "or put the function into a module that both can import"
+)
+
+
+def refusal(version: tuple[int, int]) -> str:
+    """What is said of code of another version of Python than this one."""
+    return REFUSAL.format(*version, *sys.version_info[:2])
+
+
 def make_code(version: tuple[int, int], filename: str, arguments: tuple[Any, ...]) -> types.CodeType:
     """A code object that arrived; another Python's byte code could crash the interpreter."""
     if version != sys.version_info[:2]:
-        raise TypeError(
-            "code of Python {}.{} cannot run on Python {}.{}: use the same version at the client and on the engines, "
-            "or put the function into a module that both can import".format(*version, *sys.version_info[:2])
-        )
+        raise TypeError(refusal(version))
     # cloudpickle keeps the file's name to itself, in newer versions; without it a traceback would not show the line.
     return types.CodeType(*arguments).replace(co_filename=filename)
 

@@ -41,6 +41,7 @@ from IPython.parallel.connection.mux_connection import MuxConnection
 from IPython.parallel.connection.transport import frames_of, question_about, read_report
 from IPython.parallel.dispatch.dispatcher import Engine, Group, Line, Lost, Report, Task
 from IPython.parallel.dispatch.wire import PLAIN, EngineLeft, Unknown
+from IPython.parallel.engine_bundle import PYTHON
 from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
 from IPython.parallel.tests.contracts.harness import PATIENCE
@@ -232,10 +233,10 @@ class FakeEngine:
         if self._thread is not None:
             self._arrived.put(message)
 
-    def open_door(self, client: str) -> Any:
+    def open_door(self, client: str, python: tuple[int, int] = PYTHON) -> Any:
         """What an engine answers to the first message of a client's: the address of its journal."""
         self.doors.append(client)
-        return self.runner.introduce(client)
+        return self.runner.introduce(client, python)
 
     def forget_functions(self) -> None:
         """What happens when many others were used meanwhile."""

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from IPython.parallel import engine_bundle, on_engines
-from IPython.parallel.engine_bundle import EngineFunction
+from IPython.parallel.engine_bundle import PYTHON, EngineFunction
 from IPython.parallel.tests.fake_cluster import ProcessEngine
 
 PACKAGE = Path(on_engines.__file__).parent
@@ -100,12 +100,12 @@ def test_a_failure_leaves_nothing_behind() -> None:
     packed = zlib.compress(b"good\1value = 1\0engine_runner\1raise LookupError('broken')")
     before = set(sys.modules)
     with pytest.raises(LookupError, match="broken"):
-        loader()("_broken_package", packed, b"", [])
+        loader()("_broken_package", packed, b"", [], PYTHON)
     assert set(sys.modules) == before
 
 
 def test_a_package_that_is_there_is_not_loaded_again() -> None:
-    package = loader()(engine_bundle.name(), b"not even read", b"", [])
+    package = loader()(engine_bundle.name(), b"not even read", b"", [], PYTHON)
     assert package is engine_bundle.load()
 
 
@@ -113,7 +113,8 @@ def test_the_callers_directories_are_added_at_the_end_where_they_exist(tmp_path:
     code = (
         "import sys; load = sys.modules.get; scope = {}\n"
         f"exec({engine_bundle._LOADER!r}, scope)\n"
-        f"package = scope['load'](*{engine_bundle._packed()!r}, [{str(tmp_path)!r}, '/no/such/directory'])\n"
+        f"directories = [{str(tmp_path)!r}, '/no/such/directory']\n"
+        f"package = scope['load'](*{engine_bundle._packed()!r}, directories, {PYTHON!r})\n"
         "print(sys.path[-1], '/no/such/directory' in sys.path)"
     )
     done = subprocess.run([sys.executable, "-I", "-"], input=code, capture_output=True, text=True, check=True)

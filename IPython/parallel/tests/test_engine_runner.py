@@ -22,6 +22,7 @@ from IPython.parallel import engine_bundle
 from IPython.parallel.call_pickling import dumps, pickle_call
 from IPython.parallel.connection.transport import read_report
 from IPython.parallel.dispatch.dispatcher import Report
+from IPython.parallel.engine_bundle import PYTHON
 from IPython.parallel.tests.contracts.harness import PATIENCE
 
 module = engine_bundle.load().engine_runner
@@ -216,6 +217,44 @@ class TestOutcomes:
         function, payload = call(note, 1)
         report = bench.run((function, payload), call(abs, -2), functions=[(function.key, b"no pickle", False)])
         assert statuses(report) == ["error", "ok"]
+
+
+class TestAnotherPythonsCaller:
+    TOLD = "the caller runs Python 3.9 and this engine "
+
+    @pytest.fixture(autouse=True)
+    def _met(self, bench: Bench) -> None:
+        bench.runner.introduce("client", (3, 9))
+
+    def test_is_told_of_the_versions_where_a_call_cannot_be_read(self, bench: Bench) -> None:
+        function, payload = call(note, 1)
+        errors = values(bench.run((function, payload), functions=[(function.key, b"no pickle", False)]))
+        errors += values(bench.run((function, b"no pickle"), (None, b"none either")))
+        assert [described(error)["traceback"].count(self.TOLD) for error in errors] == [1, 1, 1]
+
+    def test_not_where_the_error_is_the_calls_own(self, bench: Bench) -> None:
+        (error,) = values(bench.run(call(fail)))
+        assert self.TOLD not in described(error)["traceback"]
+
+    def test_not_where_the_error_says_so(self, bench: Bench) -> None:
+        (error,) = values(bench.run((None, pickle.dumps((_Made((3, 9)), (), {})))))
+        assert described(error)["message"].startswith("code of Python 3.9 cannot run on Python 3.")
+        assert self.TOLD not in described(error)["traceback"]
+
+    def test_who_runs_the_same_is_told_nothing(self, bench: Bench) -> None:
+        bench.runner.introduce("another", PYTHON)
+        (error,) = values(bench.run((None, b"no pickle"), client="another"))
+        assert "Python" not in described(error)["traceback"].splitlines()[-1]
+
+
+class _Made:
+    """Pickles as code of this version."""
+
+    def __init__(self, version: tuple[int, int]) -> None:
+        self._version = version
+
+    def __reduce__(self) -> Any:
+        return engine_bundle.load().shipping.make_code, (self._version, "script.py", ())
 
 
 class TestOutput:
@@ -603,5 +642,15 @@ def divide(a: int, b: int) -> float:
 
 def test_prepare_adds_new_directories_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", ["first"])
-    module.prepare([str(tmp_path), "first", str(tmp_path / "nowhere"), str(tmp_path)])
+    module.prepare([str(tmp_path), "first", str(tmp_path / "nowhere"), str(tmp_path)], PYTHON)
     assert sys.path == ["first", str(tmp_path)]
+
+
+def test_prepare_adds_no_library_of_another_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = tmp_path / "lib" / "python3.9" / "site-packages"
+    packages.mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [])
+    module.prepare([str(packages), str(tmp_path)], (3, 9))
+    assert sys.path == [str(tmp_path)]
+    module.prepare([str(packages)], PYTHON)
+    assert sys.path == [str(tmp_path), str(packages)]

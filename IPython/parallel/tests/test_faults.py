@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from IPython.parallel.connection.transport import call_on_engine
+from IPython.parallel.engine_bundle import PYTHON
 from IPython.parallel.errors import ClusterGone, EngineDied
 from IPython.parallel.executor_mixin import configure_pool
 from IPython.parallel.running.local_cluster import LocalCluster
@@ -152,7 +153,7 @@ def test_an_engine_declared_dead_that_goes_on_runs_nothing_twice(
         os.kill(pid, signal.SIGCONT)
     gate.open()
     # It takes its messages in their order: when it answers, those before have been dealt with.
-    answered = call_on_engine(own.client, uuid, "open_door", "another client")
+    answered = call_on_engine(own.client, uuid, "open_door", "another client", PYTHON)
     assert answered.result(PATIENCE) is not None
     assert numbers(tracer) == {"held": 1} | {str(n): 1 for n in range(50)}
 
