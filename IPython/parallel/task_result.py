@@ -23,6 +23,8 @@ from .engine_bundle import load
 _loads = load().shipping.loads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .dispatch.groups import Travel
     from .dispatch.lines import Task
     from .engine_room import EngineRoom
@@ -53,6 +55,8 @@ class TaskResult(LazyFuture, BufferedResult):
     # Of the group it left with last, for those who want to know where it is and which calls are with it.
     _travel: Travel | None = None
     _received: float | None = None
+    # Makes the error of a call that its caller interrupts: that it was interrupted is not what the caller is to see.
+    _ended_by: Callable[[], Exception] | None = None
     _made_metadata: Metadata | None = None
     _made_child: MessageFuture | None = None
 
@@ -83,7 +87,9 @@ class TaskResult(LazyFuture, BufferedResult):
         if outcome.status == "ok":
             self._finish(value, failed=False)
         else:
-            self._finish(self._room.rebuild(value), failed=True)
+            error = self._room.rebuild(value)
+            ended = self._ended_by is not None and isinstance(error, KeyboardInterrupt)
+            self._finish(self._ended_by() if ended else error, failed=True)
 
     def fail(self, error: BaseException) -> None:
         """The call has no outcome: it was never pickled, or its engine is gone."""

@@ -114,7 +114,7 @@ def abandon_running(
     They are interrupted where the engines are this program's own and run nothing of other views,
     and may go on elsewhere. Takes a few seconds at most. Any thread, that of callbacks included.
     """
-    _interrupt(backing, views)
+    _interrupt(backing, views, error)
     dispatcher = room_of(backing.client).dispatcher
     for view in views:
         dispatcher.abandon(state_of(view).balanced, error)
@@ -140,7 +140,9 @@ def interrupt_until_over(backing: Backing, view: LoadBalancedView) -> bool:
     return False
 
 
-def _interrupt(backing: Backing, views: Collection[LoadBalancedView]) -> None:
+def _interrupt(
+    backing: Backing, views: Collection[LoadBalancedView], error: Callable[[], Exception]
+) -> None:
     client = backing.client
     for patience in INTERRUPT_PATIENCE:
         outstanding = {msg_id for view in views for msg_id in tuple(view.outstanding)}
@@ -148,12 +150,14 @@ def _interrupt(backing: Backing, views: Collection[LoadBalancedView]) -> None:
         others = _calls_with(client, client.outstanding - outstanding)
         if not mine or others or not backing.engines_are_ours:
             return
+        for call in mine:
+            call._ended_by = error
         if not wait_for(mine, patience).not_done or not backing.interrupt():
             return
     wait_for(mine, INTERRUPT_PATIENCE[-1])
 
 
-def _calls_with(client: Client, msg_ids: Iterable[str]) -> list[Future[Any]]:
+def _calls_with(client: Client, msg_ids: Iterable[str]) -> list[Any]:
     """The calls with these ids; others are those of the messages that they travel in."""
     calls = room_of(client).results
     return [call for call in map(calls.get, tuple(msg_ids)) if call is not None]

@@ -167,15 +167,17 @@ class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):  
         return self._submit(fn, *args, **kwargs)
 
     def terminate_workers(self) -> None:
-        """Cancel what waits, and let what runs fail with `BrokenProcessPool`.
+        """Cancel what waits, and let what runs fail with `BrokenProcessPool`; the pool is shut down.
 
-        It is interrupted where the engines are this program's own, and may go on elsewhere; engines
-        go on.
+        What runs is interrupted where the engines are this program's own and nobody else's calls
+        run there, and may go on elsewhere. Engines are not ended: later pools use them. Takes a few
+        seconds at most, and does not wait for an engine that cannot be interrupted. Any thread.
+        Source: Python 3.14, and here in all versions.
         """
         self._stop_now()
 
     def kill_workers(self) -> None:
-        """The same as `terminate_workers`: engines are not killed."""
+        """The same as `terminate_workers`: engines are not killed. Source: Python 3.14."""
         self._stop_now()
 
     def _stop_now(self) -> None:

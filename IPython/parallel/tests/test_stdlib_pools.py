@@ -96,6 +96,37 @@ def test_threads_of_a_script_run_elsewhere_and_those_of_libraries_here(
     ), err
 
 
+TERMINATING = """
+import sys, time
+from concurrent.futures import ProcessPoolExecutor, wait
+from pathlib import Path
+
+def hold(path):
+    Path(path).touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1)
+    begun = Path(sys.argv[2])
+    calls = [pool.submit(hold, str(begun)) for _ in range(8)]
+    while not begun.exists():
+        time.sleep(0.01)
+    getattr(pool, sys.argv[1])()
+    assert not wait(calls, 30).not_done
+    print(type(calls[0].exception()).__name__, calls[7].cancelled())
+    with ProcessPoolExecutor(1) as another:
+        print(another.submit(pow, 2, 3).result())
+"""
+
+
+@pytest.mark.parametrize("end", ["terminate_workers", "kill_workers"])
+def test_calls_of_workers_that_are_told_to_end(tmp_path: Path, end: str) -> None:
+    (tmp_path / "script.py").write_text(TERMINATING)
+    command = ("script.py", end, str(tmp_path / "begun"))
+    out, status, err = python(*command, via=("-n", "1", "--quiet"), cwd=tmp_path)
+    assert (out, status) == ("BrokenProcessPool True\n8\n", 0), err
+
+
 def test_only_process_pools_are_replaced_without_being_asked(shared: tuple[str, ...]) -> None:
     code = (
         "import concurrent.futures as cf, multiprocessing.pool as mp;"
