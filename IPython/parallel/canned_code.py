@@ -1,4 +1,4 @@
-"""Code that ipyparallel sends: another Python takes its own, or refuses it. Run there, it would crash the engine.
+"""Functions that ipyparallel sends: another Python takes its own code, or refuses it. Run there, it would crash.
 
 What `apply` and `push` send goes ipyparallel's own way, by its `CannedFunction`, which has the byte code and not the
 version that it is of. Engines need nothing of ours for this: what the code pickles as checks the version itself.
@@ -9,6 +9,7 @@ version that it is of. Engines need nothing of ours for this: what the code pick
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from typing import Any
 
 from ipyparallel.serialize.canning import CannedFunction
@@ -63,3 +64,12 @@ def state_of_canned(self: CannedFunction) -> dict[str, Any]:
     Source: ipyparallel, where an engine of another Python runs what came, and crashes.
     """
     return {**vars(self), "code": _Checked(self.code, self.module)}
+
+
+def wrap_can(original: Callable[..., None]) -> Callable[..., None]:
+    """`CannedFunction.__init__` for functions whose annotations cannot be evaluated, as may be from Python 3.14 on."""
+
+    def __init__(self: CannedFunction, f: Any) -> None:
+        original(self, load().shipping.with_plain_annotations(f) if isinstance(f, types.FunctionType) else f)
+
+    return __init__

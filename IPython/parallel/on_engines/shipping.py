@@ -20,6 +20,7 @@ import pickle
 import sys
 import threading
 import types
+import typing
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -225,6 +226,48 @@ def fresh(value: Any) -> Any:
     return value if make is None else _Fresh(make)
 
 
+def annotations_of(obj: Any) -> dict[str, Any]:
+    """A function's or class's annotations: values, and text for those that have none, as what only type checkers import.
+
+    From Python 3.14 on they are evaluated on demand, so one that nobody has asked for may be impossible to evaluate.
+    """
+    try:
+        return dict(obj.__annotations__)
+    except Exception:
+        if sys.version_info < (3, 14):
+            raise
+        import annotationlib
+
+        found = annotationlib.get_annotations(obj, format=annotationlib.Format.FORWARDREF)
+        return {name: getattr(value, "__forward_arg__", value) for name, value in found.items()}
+
+
+def with_plain_annotations(function: types.FunctionType) -> types.FunctionType:
+    """`function`, or one like it, whose annotations can be had."""
+    try:
+        function.__annotations__  # noqa: B018 (this evaluates them)
+    except Exception:
+        code, names, defaults = function.__code__, function.__globals__, function.__defaults__
+        alike = types.FunctionType(code, names, function.__name__, defaults, function.__closure__)
+        functools.update_wrapper(alike, function, assigned=("__module__", "__qualname__", "__doc__"))
+        del alike.__wrapped__
+        alike.__kwdefaults__ = function.__kwdefaults__
+        alike.__annotations__ = annotations_of(function)
+        return alike
+    return function
+
+
+def make_forward_reference(text: str, module: str | None, is_class: bool) -> Any:
+    """What stands in annotations for a name that has no value, without all the globals it was to be looked up in."""
+    return typing.ForwardRef(text, module=module, is_class=is_class)
+
+
+def make_alias(name: str, value: Any, parameters: tuple[Any, ...]) -> Any:
+    """What ``type name[parameters] = value`` makes, from Python 3.12 on."""
+    make: Any = typing.TypeAliasType  # type: ignore[attr-defined, unused-ignore]
+    return make(name, value, type_params=parameters)
+
+
 def make_cached_property(function: Any, name: str | None) -> Any:
     """A `functools.cached_property`, which has a lock of its own before Python 3.12."""
     made = functools.cached_property(function)
@@ -233,7 +276,11 @@ def make_cached_property(function: Any, name: str | None) -> Any:
     return made
 
 
+_ALIAS: Any = getattr(typing, "TypeAliasType", ())  # from Python 3.12 on
+# From Python 3.14 on it holds on to the globals of its module: a dataclass that names itself has one.
+_FORWARD_REFERENCE: Any = typing.ForwardRef if sys.version_info >= (3, 14) else ()
 _REDUCED = (
+    *(kind for kind in (_ALIAS, _FORWARD_REFERENCE) if kind),
     types.FunctionType,
     type,
     types.CodeType,
@@ -245,9 +292,16 @@ _REDUCED = (
 class Pickler(cloudpickle.Pickler):
     """cloudpickle's pickler, with its reductions of code, functions and classes changed as this module says."""
 
+    # Aliases on the way: one that is part of its own value is named there.
+    _aliases: tuple[Any, ...] = ()
+
     def reducer_override(self, obj: Any) -> Any:
         if not isinstance(obj, _REDUCED):
             return NotImplemented
+        if isinstance(obj, _ALIAS):
+            return self._reduce_alias(obj)
+        if isinstance(obj, _FORWARD_REFERENCE):
+            return make_forward_reference, (obj.__forward_arg__, obj.__forward_module__, obj.__forward_is_class__)
         if type(obj) is types.CodeType:
             return make_code, (sys.version_info[:2], obj.co_filename, _cloudpickle._code_reduce(obj)[1])
         if type(obj) is functools._lru_cache_wrapper:
@@ -271,9 +325,25 @@ class Pickler(cloudpickle.Pickler):
             _complete.add(obj)
             make, newargs = _with_slots(obj, *reduced[:2])
             attributes, slots = reduced[2]
+            if sys.version_info >= (3, 14):  # of which cloudpickle leaves them out
+                attributes = {**attributes, "__annotations__": annotations_of(obj)}
             state = {name: fresh(value) for name, value in attributes.items()}, slots
             return make, newargs, (state, home), None, None, restore_class
         return self.reduce_function(obj, reduced, home)
+
+    def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
+        return super()._dynamic_function_reduce(with_plain_annotations(func))
+
+    def _reduce_alias(self, alias: Any) -> Any:
+        """By its name, as pickle has it, if the module can be imported where it arrives; else by its value."""
+        module = alias.__module__
+        by_value = module == "__main__" or module in _cloudpickle.list_registry_pickle_by_value()
+        if not by_value and getattr(sys.modules.get(module), alias.__name__, None) is alias:
+            return NotImplemented
+        if any(alias is begun for begun in self._aliases):
+            return typing.ForwardRef, (alias.__name__,)
+        self._aliases += (alias,)
+        return make_alias, (alias.__name__, alias.__value__, alias.__type_params__)
 
     def _reduce_cached(self, cached: Any) -> Any:
         """By its function if that travels by value; by its own name, as pickle has it, if not."""
