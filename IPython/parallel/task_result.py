@@ -87,9 +87,12 @@ class TaskResult(LazyFuture, BufferedResult):
         if outcome.status == "ok":
             self._finish(value, failed=False)
         else:
-            error = self._room.rebuild(value)
-            ended = self._ended_by is not None and isinstance(error, KeyboardInterrupt)
-            self._finish(self._ended_by() if ended else error, failed=True)
+            self._finish(self._as_caller_sees(self._room.rebuild(value)), failed=True)
+
+    def _as_caller_sees(self, error: BaseException) -> BaseException:
+        if self._ended_by is not None and isinstance(error, KeyboardInterrupt):
+            return self._ended_by()
+        return error
 
     def fail(self, error: BaseException) -> None:
         """The call has no outcome: it was never pickled, or its engine is gone."""
