@@ -141,7 +141,7 @@ PATCHES: tuple[Patch, ...] = (
     _row(AsyncResult, "_tracker_made", None, "what ipyparallel sets as _tracker"),
     _row(AsyncResult, "pyout", property(legacy_results.pyout), "execute_result, as IPython 2 called it"),
     _row(ExecuteReply, "pyout", property(legacy_results.pyout), "execute_result, as IPython 2 called it"),
-    _wrapping(CannedFunction, "__init__", canned_code.wrap_can, "annotations without a value do not keep functions here"),
+    _wrapping(CannedFunction, "__init__", canned_code.wrap_can, "annotations need not have values"),
     _row(CannedFunction, "__getstate__", canned_code.state_of_canned, "another Python refuses it instead of crashing"),
     _wrapping(CompositeError, "raise_exception", carried_errors.wrap_raise_exception, "parts keep their type"),
     _row(AsyncResult, "join", classmethod(future_mixin.join), "joins results of load-balanced views and of maps, too"),

@@ -227,7 +227,7 @@ def fresh(value: Any) -> Any:
 
 
 def annotations_of(obj: Any) -> dict[str, Any]:
-    """A function's or class's annotations: values, and text for those that have none, as what only type checkers import.
+    """A function's or class's annotations: values, or text for what has none, as names that only type checkers import.
 
     From Python 3.14 on they are evaluated on demand, so one that nobody has asked for may be impossible to evaluate.
     """
@@ -236,8 +236,7 @@ def annotations_of(obj: Any) -> dict[str, Any]:
     except Exception:
         if sys.version_info < (3, 14):
             raise
-        import annotationlib
-
+        annotationlib = importlib.import_module("annotationlib")  # which earlier versions don't have
         found = annotationlib.get_annotations(obj, format=annotationlib.Format.FORWARDREF)
         return {name: getattr(value, "__forward_arg__", value) for name, value in found.items()}
 
@@ -249,8 +248,9 @@ def with_plain_annotations(function: types.FunctionType) -> types.FunctionType:
     except Exception:
         code, names, defaults = function.__code__, function.__globals__, function.__defaults__
         alike = types.FunctionType(code, names, function.__name__, defaults, function.__closure__)
-        functools.update_wrapper(alike, function, assigned=("__module__", "__qualname__", "__doc__"))
-        del alike.__wrapped__
+        alike.__dict__.update(function.__dict__)
+        alike.__module__, alike.__qualname__ = function.__module__, function.__qualname__
+        alike.__doc__ = function.__doc__
         alike.__kwdefaults__ = function.__kwdefaults__
         alike.__annotations__ = annotations_of(function)
         return alike
@@ -264,8 +264,7 @@ def make_forward_reference(text: str, module: str | None, is_class: bool) -> Any
 
 def make_alias(name: str, value: Any, parameters: tuple[Any, ...]) -> Any:
     """What ``type name[parameters] = value`` makes, from Python 3.12 on."""
-    make: Any = typing.TypeAliasType  # type: ignore[attr-defined, unused-ignore]
-    return make(name, value, type_params=parameters)
+    return _ALIAS(name, value, type_params=parameters)
 
 
 def make_cached_property(function: Any, name: str | None) -> Any:
@@ -311,7 +310,7 @@ class Pickler(cloudpickle.Pickler):
         if isinstance(obj, functools.cached_property):
             return NotImplemented
         if getattr(obj, "__code__", None) is _DISPATCHING_CODE and self._is_by_value(obj):
-            registry = obj.registry  # type: ignore[union-attr]  # mypy takes it for one of `_REDUCED`
+            registry = obj.registry
             rest = [(cls, function) for cls, function in registry.items() if cls is not object]
             return make_dispatching, ([(object, registry[object]), *rest],)
         reduced = super().reducer_override(obj)
