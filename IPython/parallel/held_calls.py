@@ -138,10 +138,8 @@ class HeldCall:
             self._go(follow.engines())
 
     def _go(self, engines: frozenset[str] | None) -> None:
-        if engines is None or self._allowed is None:
-            engines = self._allowed if engines is None else engines
-        else:
-            engines = engines & self._allowed
+        if self._allowed is not None:
+            engines = frozenset(self._allowed if engines is None else engines & self._allowed)
         if engines is not None and not engines:
             self._refuse(ImpossibleDependency())
         elif (task := self._take()) is not None:

@@ -33,7 +33,7 @@ class ViewState:
     def __init__(self, balanced: Line | None = None) -> None:
         self.balanced = balanced or Line(CLIENT)
         self._pinned: dict[str | frozenset[str], Line] = {}
-        self._results: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        self._results: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._line: Line | None = None  # where calls wait, as long as no flag changes
         self._observing = False

@@ -234,7 +234,7 @@ def imported_distributions(files: Iterator[Path]) -> set[str]:
     modules = {module for path in files for module in absolute_imports(path)}
     ours_and_python = re.compile(r"(IPython\.parallel|__main__)(\.|$)")
     roots = {module.split(".")[0] for module in modules if not ours_and_python.match(module)}
-    foreign = roots - sys.stdlib_module_names - beside_scripts()
+    foreign = roots - sys.stdlib_module_names - {"test"} - beside_scripts()  # Python's own tests are a part of it
     return {owner_of(root, owners.get(root, [])) for root in foreign}
 
 
