@@ -1,4 +1,4 @@
-"""What a call depends on (``after``, ``follow``) that the scheduler does not know: which calls, and how they have to end.
+"""What a call depends on (``after``, ``follow``) that the scheduler does not know: which calls, and how they must end.
 
 ipyparallel's scheduler knows the messages that went through it. Calls that travel in groups did not, nor did those of
 direct views, so whoever depends on one is held here (`held_calls`), and then goes the way of any call.

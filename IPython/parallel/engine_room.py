@@ -190,7 +190,7 @@ class EngineRoom:
         retries: int,
         parent: MapResult | None = None,
     ) -> TaskResult:
-        """Make a call that goes when the dispatcher is told to let it go, if it can be sent. Any thread; never blocks."""
+        """Make a call that goes when the dispatcher is told to, if it can be sent. Any thread; never blocks."""
         result, error = self._make(function, args, kwargs, name, label)
         result._parent = parent
         self._register(view, (result,))

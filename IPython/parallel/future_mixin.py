@@ -145,7 +145,7 @@ def wrap_resolve_result(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _unreadable_parts(result: AsyncResult) -> list[Any]:
-    """What could not be unpickled of the parts that came as one answer; an error of a call comes instead of them all."""
+    """What could not be unpickled of the parts that came as one answer; an error of a call comes instead of all."""
     if not (result._single_result and result._metadata[0].get("is_coalescing")):
         return []
     parts = result._children[0].result()

@@ -72,7 +72,7 @@ def _hold(
     parent: MapResult | None = None,
 ) -> TaskResult:
     room, loop, targets = room_of(view.client), view.client._io_loop, flags["targets"]
-    allowed = None if targets is None else {ident.decode() for ident in view.client._build_targets(targets)[0]}
+    allowed = None if targets is None else frozenset(ident.decode() for ident in view.client._build_targets(targets)[0])
     conditions = tuple(condition(room, flags[name]) for name in ("after", "follow"))
     name, label, retries = getname(function), flags["label"], flags["retries"]
     result = room.submit_held(view, function, args, kwargs, name=name, label=label, retries=retries, parent=parent)
@@ -100,7 +100,7 @@ class HeldCall:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, task: Task, conditions: tuple[Condition, ...], allowed: set[str] | None
+        self, dispatcher: Dispatcher, task: Task, conditions: tuple[Condition, ...], allowed: frozenset[str] | None
     ) -> None:
         self._dispatcher = dispatcher
         self._task: Task | None = task
@@ -109,9 +109,9 @@ class HeldCall:
 
     def watch(self) -> None:
         """Hear of the end of all calls it depends on."""
-        for condition in self._conditions:
-            for call in condition.calls:
-                call.add_done_callback(AtOnce(self._hearer(condition)))
+        for each in self._conditions:
+            for call in each.calls:
+                call.add_done_callback(AtOnce(self._hearer(each)))
         self._dispatcher.soon(self._decide)  # it may depend on none: a map of nothing
 
     def expire(self) -> None:

@@ -356,7 +356,9 @@ LIMITS = (
     Limit("3", "callable(x)", "code that calls what can be called, and takes everything else for a value"),
     Limit("ValueError('no')", "raise x", "what is raised has to be an exception itself"),
     Limit("slice(2)", "[1, 2, 3][x]", "the same for a slice that is a result"),
-    Limit("int", "issubclass(x, int)", "a class that is a result: whether it is a class itself is a matter of identity"),
+    Limit(
+        "int", "issubclass(x, int)", "a class that is a result: whether it is a class itself is a matter of identity"
+    ),
     Limit("abs", "x(-1)", "a result that is a function: the call is result(timeout=-1)"),
     Limit("int", "x.__name__", "names, docstring and signature are the method's"),
     Limit("int", "inspect.isclass(x)", "inspect and asyncio see the method and never the value"),

@@ -221,7 +221,7 @@ def wrap_direct_map(original: Callable[..., Any]) -> Callable[..., Any]:
         *sequences : iterables
             Read at once, in this thread, until the shortest ends.
         timeout : float, optional
-            Seconds from now after which iterating raises `TimeoutError`; parts that no engine has begun are aborted then.
+            Seconds from now after which iterating raises `TimeoutError`; parts that have not begun are aborted then.
         chunksize : int, optional
             Checked, and otherwise without effect: each engine gets one part.
         buffersize : int, optional

@@ -84,7 +84,7 @@ class ViewState:
         with self._lock:
             self._results.update(results)
 
-    def under_way(self) -> list[Future[Any]]:
+    def under_way(self) -> list[Any]:
         """The results of messages that are not over, or have callbacks that are still to run."""
         with self._lock:
             return [result for result in self._results if not result.done() or result._done_callbacks]

@@ -1,7 +1,7 @@
 """An answer that cannot be read is the error of its call, and harms nothing else.
 
-ipyparallel unpickles the results of its own messages on the thread that receives them. What is raised there was logged, and
-the call's future waited for ever; an exit ended the thread, and with it the client.
+ipyparallel unpickles the results of its own messages on the thread that receives them. What is raised there was logged,
+and the call's future waited for ever; an exit ended the thread, and with it the client.
 """
 
 # Copyright (c) IPython Development Team.

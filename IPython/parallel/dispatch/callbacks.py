@@ -36,7 +36,7 @@ def drain(timeout: float | None = None) -> bool:
 
 
 def leave_to_parent() -> None:
-    """This process was forked: what waits is the parent's, and the threads have stayed with it. Right after the fork."""
+    """This process was forked: what waits is the parent's, and the threads stayed with it. Right after the fork."""
     global _threads
     _threads = CallbackThreads()
 

@@ -625,7 +625,7 @@ def _doubter(inbox: queue.SimpleQueue[Any]) -> Callable[[bool], None]:
 def _teller(
     dispatcher_ref: weakref.ref[Dispatcher], inbox: queue.SimpleQueue[Any], engine: str, groups: list[Group]
 ) -> Callable[[HadBegun | None], None]:
-    """What the transport calls when it knows what an engine had begun: it must neither block nor keep anything alive."""
+    """What the transport calls when it knows what an engine had begun: it must not block, or keep anything alive."""
 
     def divide(begun: HadBegun | None) -> None:
         dispatcher = dispatcher_ref()

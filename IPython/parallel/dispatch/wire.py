@@ -79,8 +79,8 @@ class Carrier(Protocol):
     def give_up(self, engine: str, number: int, later: Callable[[HadBegun | None], None]) -> HadBegun | Unknown:
         """Hear no more of an engine that is gone, and let it begin none of the groups up to that number.
 
-        What it had begun; or that it cannot be known; or that `later`, which never blocks, will be called with it, unless
-        the client closes. On the dispatcher's thread; may take milliseconds.
+        What it had begun; or that it cannot be known; or that `later`, which never blocks, will be called with it,
+        unless the client closes. On the dispatcher's thread; may take milliseconds.
         """
 
     def died(self, engine: str | None, call: str) -> Exception:

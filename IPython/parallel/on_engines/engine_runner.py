@@ -14,7 +14,7 @@ is atomic: main thread and watchdog can both do it, and no call is run and given
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
+import _signal  # type: ignore[import-not-found]  # not among the typed modules
 import asyncio
 import builtins
 import contextlib

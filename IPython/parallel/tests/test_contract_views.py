@@ -381,7 +381,9 @@ class ViewContract(ExecutorContract):
         gate.open()
         wait(held + wait_for, timeout=PATIENCE)
 
-    def test_errors_instead_of_raising_include_cancelled_calls(self, executor: Executor, calls: Calls, gate: Gate) -> None:
+    def test_errors_instead_of_raising_include_cancelled_calls(
+        self, executor: Executor, calls: Calls, gate: Gate
+    ) -> None:
         self.occupy(executor, calls, gate)
         results = executor.map(calls.identity, range(MANY), return_exceptions=True)
         results.cancel()

@@ -239,7 +239,10 @@ def test_as_a_dict(view: Any) -> None:
 
 
 def test_on_a_map_of_nothing(view: Any) -> None:
-    assert submitted(view, "submit", "after", [view.submit(calls.add, 1, 2), view.map(calls.add, [])]).result(PATIENCE) == 3
+    assert (
+        submitted(view, "submit", "after", [view.submit(calls.add, 1, 2), view.map(calls.add, [])]).result(PATIENCE)
+        == 3
+    )
     view.after = view.map(calls.add, [])
     assert view.submit(calls.add, 1, 2).result(PATIENCE) == 3
 

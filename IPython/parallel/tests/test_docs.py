@@ -49,7 +49,7 @@ def said_to_print(code: str) -> list[str]:
     return re.findall(r"^\s*print\(.*\)\s+# (.*)$", code, re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", ["README.rst", "docs/source/quickstart.rst"])
+@pytest.mark.parametrize("page", ["README.rst", "docs/source/index.rst", "docs/source/quickstart.rst"])
 def test_example_prints_what_it_says(page: str, source: Path, tmp_path: Path, profile: dict[str, str]) -> None:
     (example,) = (code for code in examples(source / page) if "Client()" in code)
     assert said_to_print(example)

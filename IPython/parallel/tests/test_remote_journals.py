@@ -63,7 +63,9 @@ def far() -> Iterator[ipyparallel.Client]:
 def test_what_an_engine_on_another_host_had_not_begun_goes_elsewhere(far: ipyparallel.Client, tracer: Trace) -> None:
     view = far.load_balanced_view()
     assert list(view.map(abs, range(2000))) == list(range(2000))  # so that calls travel in large groups
-    futures = [view.submit(faults.trace_and, tracer.path, n, faults.kill_myself if n == 70 else None) for n in range(400)]
+    futures = [
+        view.submit(faults.trace_and, tracer.path, n, faults.kill_myself if n == 70 else None) for n in range(400)
+    ]
     assert not concurrent.futures.wait(futures, PATIENCE).not_done
     failed = {n for n, future in enumerate(futures) if future.exception(0) is not None}
     assert 70 in failed and not failed.intersection(range(71, 400))

@@ -219,6 +219,7 @@ th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); vertical
 .figures th:not(:first-child), .figures td:not(:first-child) { text-align: right; white-space: nowrap }
 .figures td:first-child, .errors td { overflow-wrap: anywhere }
 .errors td:nth-child(-n+2) { white-space: nowrap }
+.errors td:nth-child(3) { min-width: 9ch }
 .name { min-width: 96px }
 .name { display: block; position: relative; padding-left: 19px }
 .name i { position: absolute; left: 0; top: 6px; width: 11px; height: 11px; border-radius: 2px }

@@ -11,7 +11,6 @@ from .calls import CANCELLED, FAILED, RUNNING, WAITING
 from .layout import Cell, Lane, Layout, Span, ticks
 from .log import Bar, CallLog
 from .style import (
-    FUNCTION_COLOURS,
     GROUND_STYLE,
     OTHERS_COLOUR,
     PICTURE_STYLE,
@@ -253,7 +252,8 @@ class _Picture:
     def _shape(self, bar: Bar, x: float, width: float) -> None:
         top, height = self._y, self._bar_height
         if bar.state == RUNNING:
-            block = _block(x, top, width, height, "idle", "TOKENr")
+            block = _block(x, top, width, height, self._palette.css_class(bar.name))
+            block += _block(x, top, width, height, "idle", "TOKENs")
         else:
             block = _block(
                 x,
@@ -365,7 +365,7 @@ class _Picture:
         self._parts.append(f'<text x="{x:.1f}" y="{y:.1f}"{attributes}>{quoted(text)}</text>')
 
 
-# Stripes for what is under way, thin ones for what was cancelled.
+# Stripes for what is under way, white ones over the colour of its function, thin ones for what was cancelled.
 _PATTERN = (
     '<pattern id="TOKEN{0}" width="{1}" height="{1}" patternUnits="userSpaceOnUse" '
     'patternTransform="rotate(45)"><rect width="{1}" height="{1}" fill="{2}" opacity=".25"/>'
@@ -373,7 +373,8 @@ _PATTERN = (
 )
 _PATTERNS = (
     "<defs>"
-    + _PATTERN.format("r", 8, FUNCTION_COLOURS[0], 4)
+    + _PATTERN.format("r", 8, OTHERS_COLOUR, 4)
+    + _PATTERN.format("s", 8, "rgba(255, 255, 255, .65)", 4)
     + _PATTERN.format("c", 6, OTHERS_COLOUR, 1.5)
     + "</defs>"
 )
