@@ -363,7 +363,7 @@ def test_a_cluster_that_does_not_answer_is_refused_soon(connection_file: Path, t
         file.write_text(json.dumps(info))
         message = refused("--timeout=0.5", "--connection-file", str(file), "values.py")
     assert message == (
-        f"no answer within 0.5 s from the cluster of {file}: it has ended, or has another key by now"
+        f"no answer within 0.5 s from the cluster of {file}: it has ended, or has another key"
     )
 
 
