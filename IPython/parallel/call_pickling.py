@@ -25,7 +25,7 @@ from ipyparallel import Client
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.serialize import Reference
 
-from . import engine_bundle, unnamed_globals
+from . import engine_bundle, inheritance, unnamed_globals
 from .result_shim import LazyResult
 
 _ABSENT = object()
@@ -125,8 +125,12 @@ class _TooLarge(Exception):
 class _SmallFile(io.BytesIO):
     """Refuses what is too large, before all of it is pickled."""
 
+    def __init__(self, largest: int = unnamed_globals.LARGEST) -> None:
+        super().__init__()
+        self._largest = largest
+
     def write(self, data: Any) -> int:
-        if self.tell() + len(data) > unnamed_globals.LARGEST:
+        if self.tell() + len(data) > self._largest:
             raise _TooLarge
         return super().write(data)
 
@@ -198,6 +202,8 @@ class CallPickler(_shipping.Pickler):  # type: ignore[name-defined]  # loaded as
             raise pickle.PicklingError("a result is not waited for")
         if unnamed_globals.is_unpickler(obj):
             return self._reduce_unpickler(obj)
+        if (reduce := inheritance.reducer(obj)) is not None:
+            return reduce(obj)
         return super().reducer_override(obj)
 
     def home(self, obj: Any) -> tuple[str, str] | None:
@@ -356,7 +362,8 @@ def pickle_function(function: Callable[..., Any]) -> PickledFunction | None:
     cached = _functions.get(function)
     if cached is not None and cached[0] == made_for and cached[1].is_current(function):
         return cached[1]
-    chunks, pickler = _dump(function)
+    with inheritance.heirs():
+        chunks, pickler = _dump(function)
     if not pickler.is_lasting():
         return None
     pickled = PickledFunction(function, chunks.joined(), pickler)
@@ -391,6 +398,34 @@ def dumps(value: Any) -> bytes:
         Whatever pickling raises.
     """
     return _dump(value)[0].joined()  # type: ignore[no-any-return]
+
+
+def dumps_inherited(value: Any) -> bytes:
+    """Pickle what a worker would have got when it was forked, in one piece.
+
+    Raises
+    ------
+    Exception
+        Whatever pickling raises.
+    """
+    with inheritance.heirs():
+        return dumps(value)
+
+
+def dumps_small(value: Any) -> bytes:
+    """Pickle what is small enough to travel beside the calls.
+
+    Raises
+    ------
+    Exception
+        Whatever pickling raises, and if it is too large.
+    """
+    file = _SmallFile(_shipping.INLINE)
+    if getattr(value, "nbytes", 0) > _shipping.INLINE:
+        raise _TooLarge
+    with inheritance.heirs():
+        CallPickler(file).dump(value)
+    return file.getvalue()
 
 
 def _dump_frames(value: Any) -> Payload:

@@ -19,6 +19,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .inheritance import engines_inherit
 from .pools.backing import Backing
 from .pools.stdlib_pools import DEFAULT_KINDS, KINDS, standing_in
 from .running.cluster_choice import (
@@ -31,7 +32,7 @@ from .running.cluster_choice import (
 from .running.engine_mirror import EngineMirror
 from .running.report_file import ReportFile, ReportRefused
 from .running.run_report import Screen, Tally
-from .running.script_runner import Command, Module, Program, ProgramNotFound, Script
+from .running.script_runner import Command, Module, Program, ProgramNotFound, Script, StandardInput
 
 __all__ = ["main"]
 
@@ -87,7 +88,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> _Parser:
     parser = _Parser(
         prog="python -m IPython.parallel",
-        usage="%(prog)s [options] (script.py | -m module | -c code) [arguments]",
+        usage="%(prog)s [options] (script.py | -m module | -c code | -) [arguments]",
         description="Run a script with its process pools on an IPython cluster; by default on a local one of its own.",
         allow_abbrev=False,
     )
@@ -135,8 +136,9 @@ def _split(parser: _Parser, argv: list[str]) -> tuple[list[str], Program]:
             if not rest:
                 parser.error(f"argument expected for the {argument} option")
             return argv[:index], kind(rest[0], rest[1:])
-        if not argument.startswith("-"):
-            return argv[:index], Script(argument, argv[index + 1 :])
+        if argument == "-" or not argument.startswith("-"):
+            kind = StandardInput if argument == "-" else Script
+            return argv[:index], kind(argument, argv[index + 1 :])
         index += 2 if argument in VALUE_OPTIONS else 1
     # `--help` alone is fine, and a wrong option is the better thing to complain about.
     parser.parse_args(argv)
@@ -194,17 +196,20 @@ class _Run:
         self._report = report
         if report is not None:
             report.open(cluster.client.ids)
-        mirror = EngineMirror(cluster.client)
+        mirror = EngineMirror(cluster, modules=True)
         backing = Backing(
             cluster.client,
             on_output=self._screen.write,
             on_submit=self._watch,
-            before_pool=mirror.update if cluster.is_ours else lambda: None,
+            before_pool=mirror.update if cluster.is_ours else lambda space: None,
             interrupt=cluster.interrupt,
             engines_are_ours=cluster.is_ours,
+            fixed_globals=True,
         )
         self._undo = ExitStack()
         self._undo.callback(cluster.close)
+        if cluster.is_ours:
+            self._undo.enter_context(engines_inherit())
         self._undo.enter_context(standing_in(backing, pools))
 
     def _watch(self, future: Future[Any]) -> None:

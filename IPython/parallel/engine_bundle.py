@@ -34,6 +34,12 @@ MODULES = (
     "envelope",
     "shell_door",
     "call_output",
+    "forked_children",
+    "log_setup",
+    "inherited_descriptors",
+    "module_state",
+    "process_state",
+    "worker_identity",
     "engine_runner",
 )
 

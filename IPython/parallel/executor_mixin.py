@@ -26,6 +26,7 @@ from .engine_room import room_of
 from .errors import ExecutorShutdown
 from .future_mixin import leave_out
 from .held_calls import submit_held
+from .on_engines.namespaces import FIXED
 from .pool_mixin import only_guards_the_terminal
 from .task_result import TaskResult
 from .view_state import ViewState, state_of
@@ -39,9 +40,11 @@ def configure_pool(
     max_workers: int | None = None,
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
+    lifetime: int | None = None,
+    fixed_globals: bool = False,
     on_output: Callable[[str, str], None] | None = None,
     fails_without_engines: bool = False,
-) -> None:
+) -> str:
     """Let a fresh view mean what a process pool's arguments mean. Before its first call.
 
     Parameters
@@ -53,11 +56,20 @@ def configure_pool(
         Run as ``initializer(*initargs)`` on each engine before its first call from this view. If it raises there,
         that engine's calls fail with `errors.InitializerFailed`.
     initargs : tuple
+    lifetime : int, optional
+        After that many calls an engine begins anew, as a new worker would: with the initializer, and new globals.
+    fixed_globals : bool
+        Whether engines keep the globals of the caller as they first came, as workers that were forked do.
     on_output : callable, optional
         ``on_output(stream, text)`` hears what calls printed to ``"stdout"`` and ``"stderr"``, on a thread of ours,
         before the call is settled.
     fails_without_engines : bool
         Whether calls fail with `errors.EngineDied` when the last engine is gone, because no other will come.
+
+    Returns
+    -------
+    str
+        Names the pool's namespaces on engines.
 
     Raises
     ------
@@ -68,18 +80,20 @@ def configure_pool(
         raise ValueError("max_workers must be greater than 0")
     setup = None
     if initializer is not None and not only_guards_the_terminal(initializer):
-        setup = uuid.uuid4().hex, call_pickling.dumps((initializer, initargs))
+        setup = uuid.uuid4().hex, call_pickling.dumps_inherited((initializer, initargs))
     # A pool's functions share no globals with other pools', as if its workers had just been started.
-    space = uuid.uuid4().hex
+    space = f"{FIXED if fixed_globals else ''}{uuid.uuid4().hex}"
     view.__dict__["_executor_state"] = ViewState(
         Line(
             space,
             max_engines=max_workers,
             setup=setup,
+            lifetime=lifetime,
             on_output=on_output,
             fails_without_engines=fails_without_engines,
         )
     )
+    return space
 
 
 # -- submit

@@ -208,7 +208,8 @@ class TaskResult(LazyFuture, BufferedResult):
                 engine_id=self._room.engine_id(self._engine),
             )
             if outcome.output is not None:
-                metadata.update(zip(("stdout", "stderr", "outputs"), outcome.output, strict=True))
+                out, err, displayed = outcome.output
+                metadata.update(stdout=_readable(out), stderr=_readable(err), outputs=displayed)
 
     @property
     def serial_time(self) -> float:
@@ -234,6 +235,11 @@ class TaskResult(LazyFuture, BufferedResult):
     def split(self) -> tuple[TaskResult, ...]:
         """This result: it is one call already."""
         return (self,)
+
+
+def _readable(text: str) -> str:
+    """Printed text without the bytes that are none."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _date(seconds: float | None) -> datetime | None:

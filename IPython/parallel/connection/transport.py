@@ -297,6 +297,7 @@ def header_of(group: Group, calls: list[tuple[Any, ...]]) -> dict[str, Any]:
         "seconds": group.seconds,
         "space": group.line.space,
         "setup": group.line.setup,
+        "lifetime": group.line.lifetime,
         "functions": [(function.key, function.data, function.fresh) for function in group.functions],
         "calls": calls,
     }

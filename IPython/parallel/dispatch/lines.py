@@ -77,6 +77,8 @@ class Line:
         Use at most that many engines.
     setup : tuple of (str, bytes) or None
         A token and a pickled ``(function, args)`` that each engine runs before its first call from this line.
+    lifetime : int or None
+        After that many calls an engine begins anew: with the setup, and with no function or global of this line.
     fails_without_engines : bool
         Whether calls fail when the last engine is gone, because no other will come, instead of waiting for one.
     on_output : callable or None
@@ -89,6 +91,7 @@ class Line:
         only: str | Iterable[str] | None = None,
         max_engines: int | None = None,
         setup: tuple[str, bytes] | None = None,
+        lifetime: int | None = None,
         on_output: Callable[[str, str], None] | None = None,
         fails_without_engines: bool = False,
     ) -> None:
@@ -98,6 +101,7 @@ class Line:
         self.use_only(only)
         self.max_engines = max_engines
         self.setup = setup
+        self.lifetime = lifetime
         self.on_output = on_output
         self.waiting: deque[Sequence[Task]] = deque()
         self.engines: set[str] = set()

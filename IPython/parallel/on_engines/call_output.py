@@ -24,54 +24,57 @@ def receive_descriptors(path: str, patience: float) -> list[int]:
         return list(socket.recv_fds(connection, 1, 2)[1])
 
 
-class _Captured(io.TextIOBase):
-    """Stands for ``sys.stdout`` or ``sys.stderr`` while calls run; what is written belongs to the call that runs."""
+class _Captured(io.TextIOWrapper):
+    """Stands for ``sys.stdout`` or ``sys.stderr`` while calls run; what is written belongs to the call that runs.
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.texts: list[str] = []
+    It is what the interpreter's own streams are, down to the bytes, which are kept.
+    """
 
-    def write(self, text: str) -> int:
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self.texts.append(text)
-        return len(text)
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._stream.fileno()  # type: ignore[no-any-return]
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return getattr(self._stream, "encoding", None) or "utf-8"
-
-    @property
-    def errors(self) -> str:  # type: ignore[override]
-        return getattr(self._stream, "errors", None) or "strict"
-
-    @property
-    def buffer(self) -> Any:
-        return _CapturedBytes(self)
+    def __init__(self, name: str, stands_for: Any, encoding: str, errors: str) -> None:
+        self._kept = _Kept(name, stands_for)
+        super().__init__(self._kept, encoding, errors, newline="\n")
+        self.mode = "w"  # type: ignore[misc]
 
     def take(self) -> str:
-        texts, self.texts = self.texts, []
-        return "".join(texts)
+        """What was written since the last time; bytes that are no text of its encoding as surrogate escapes."""
+        with contextlib.suppress(ValueError):  # whoever detached the bytes writes to them itself
+            self.flush()
+        data = self._kept.take()
+        return data.decode(self.encoding, "surrogateescape") if data else ""
+
+    def close(self) -> None:
+        """It stays open for the calls that follow."""
+        self.flush()
 
 
-class _CapturedBytes(io.RawIOBase):
-    """``sys.stdout.buffer`` of a captured stream."""
+class _Kept(io.BytesIO):
+    """The bytes of a captured stream."""
 
-    def __init__(self, text: _Captured) -> None:
-        self._text = text
+    def __init__(self, name: str, stands_for: Any) -> None:
+        super().__init__()
+        self.name = f"<{name}>"
+        self.mode = "wb"  # type: ignore[misc]
+        self._stands_for = stands_for
 
-    def writable(self) -> bool:
-        return True
+    def fileno(self) -> int:
+        return self._stands_for.fileno()  # type: ignore[no-any-return]
 
-    def write(self, data: Any) -> int:
-        self._text.write(bytes(data).decode(self._text.encoding, "replace"))
-        return len(data)
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """It stays open, as its stream does."""
+
+    def take(self) -> bytes:
+        if not self.tell():
+            return b""
+        data = self.getvalue()
+        self.seek(0)
+        self.truncate()
+        return data
 
 
 class Output:
@@ -87,17 +90,28 @@ class Output:
         self._publisher = display_publisher
         self._displayed: list[dict[str, Any]] = []
         self._lent: tuple[tuple[int, int, int], ...] = ()
+        self._streams: tuple[_Captured, _Captured] | None = None
 
     def lend(self, descriptors: Sequence[int]) -> None:
         """Let calls have these for 1 and 2, where what passes ``sys.stdout`` by goes; the engine keeps its own."""
         self._lent = tuple((fd, lent, os.dup(fd)) for fd, lent in zip((1, 2), descriptors, strict=True))
 
+    def reconfigure(self, encodings: Sequence[tuple[str, str]]) -> None:
+        """Give standard output and error these encodings and ways with what cannot be encoded."""
+        for stream, (encoding, errors) in zip(self._captured(), encodings, strict=True):
+            stream.reconfigure(encoding=encoding, errors=errors)
+
+    def _captured(self) -> tuple[_Captured, _Captured]:
+        # The same for all calls: a logging handler that one of them makes writes to its stream in the next ones too.
+        if self._streams is None:
+            self._streams = _standing_for("stdout"), _standing_for("stderr")
+        return self._streams
+
     @contextlib.contextmanager
     def capture(self) -> Iterator[None]:
         """Take over the standard streams for a group. Threads that outlive a call write to the call then running."""
         before = sys.stdout, sys.stderr
-        self._out, self._err = _Captured(before[0]), _Captured(before[1])
-        sys.stdout, sys.stderr = self._out, self._err
+        sys.stdout, sys.stderr = captured = self._captured()
         for fd, lent, _ in self._lent:
             os.dup2(lent, fd)
         hooked = hasattr(self._publisher, "register_hook")
@@ -111,9 +125,9 @@ class Output:
             for fd, _, own in self._lent:
                 os.dup2(own, fd)
             # Whoever replaced the streams on purpose (a logging set-up, say) keeps the replacement.
-            if sys.stdout is self._out:
+            if sys.stdout is captured[0]:
                 sys.stdout = before[0]
-            if sys.stderr is self._err:
+            if sys.stderr is captured[1]:
                 sys.stderr = before[1]
 
     def _keep_display(self, message: dict[str, Any]) -> dict[str, Any] | None:
@@ -124,7 +138,21 @@ class Output:
 
     def take(self) -> tuple[str, str, list[dict[str, Any]]] | None:
         """What was written since the last time, None for nothing, as for most calls."""
-        if not (self._out.texts or self._err.texts or self._displayed):
+        out, err = (stream.take() for stream in self._captured())
+        if not (out or err or self._displayed):
             return None
         displayed, self._displayed = self._displayed, []
-        return self._out.take(), self._err.take(), displayed
+        return out, err, displayed
+
+    def leave_to_parent(self) -> None:
+        """In a process that a call has forked: what it prints goes straight out, as nobody takes it from here."""
+        for fd, name in ((1, "stdout"), (2, "stderr")):
+            stream = getattr(sys, name)
+            if isinstance(stream, _Captured):
+                setattr(sys, name, open(fd, "w", encoding=stream.encoding, errors=stream.errors, closefd=False))
+
+
+def _standing_for(name: str) -> _Captured:
+    stream = getattr(sys, name)
+    encoding, errors = getattr(stream, "encoding", None), getattr(stream, "errors", None)
+    return _Captured(name, stream, encoding or "utf-8", errors or "strict")

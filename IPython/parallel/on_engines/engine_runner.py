@@ -18,7 +18,9 @@ import _signal  # type: ignore[import-not-found]  # not among the typed modules
 import asyncio
 import builtins
 import contextlib
+import contextvars
 import itertools
+import logging
 import math
 import os
 import pickle
@@ -33,7 +35,18 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import journal, kept_reports, namespaces, remote_errors, shell_door, shipping
+from . import (
+    forked_children,
+    journal,
+    kept_reports,
+    module_state,
+    namespaces,
+    process_state,
+    remote_errors,
+    shell_door,
+    shipping,
+    worker_identity,
+)
 from .call_output import Output, receive_descriptors
 
 # Functions kept here; the client resends one that is no longer there.
@@ -167,6 +180,9 @@ class Runner:
         self._functions: OrderedDict[tuple[str, bytes | None], Any] = OrderedDict()
         self._set_up: dict[str, dict[str, Any] | None] = {}
         self._epochs: dict[str, int] = {}
+        # Of pools whose workers end after some calls: how many there were, and the functions as they came.
+        self._lived: dict[str, int] = {}
+        self._arrived: dict[tuple[str, bytes | None], bytes] = {}
         self._in_call = False
         self._numbers: dict[str, int] = {}  # of the last group of each client
         self._other_pythons: dict[str, tuple[int, int]] = {}  # of clients that run another version than this engine
@@ -174,6 +190,8 @@ class Runner:
         self._mapped: tuple[bytes, Any] | None = None
         self._journal: journal.Journal | None = None
         self._kept = kept_reports.KeptReports()
+        # One for all groups: what an initializer sets of context variables, and decimal's context, later calls see.
+        self._context = contextvars.copy_context()
 
     def introduce(self, client: str, python: tuple[int, int]) -> journal.Address | None:
         """Meet a client; where it finds what was begun, should this engine die. On the engine's main thread."""
@@ -212,7 +230,7 @@ class Runner:
             return group.report(self._epochs[client])
         self._numbers[client] = header["number"]
         with self._watch(group, header["seconds"]), self.output.capture(), outside_event_loop(), self._interruptible():
-            self._run(group)
+            self._context.run(self._run, group)
         return group.report(self._epochs[client])
 
     @contextlib.contextmanager
@@ -221,13 +239,14 @@ class Runner:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = _set_handler(signal.SIGINT, self._interrupt)
+        before = _set_handler(signal.SIGINT, self.interrupt)
         try:
             yield
         finally:
             _set_handler(signal.SIGINT, before)
 
-    def _interrupt(self, signum: int, frame: Any) -> None:
+    def interrupt(self, signum: int, frame: Any) -> None:
+        """The handler of SIGINT while calls run."""
         if self._in_call:
             self._in_call = False
             raise KeyboardInterrupt
@@ -253,6 +272,7 @@ class Runner:
         self._load_functions(group.header["space"], group.header["functions"])
         slot = self._journal.slot(group.header["client"]) if self._journal is not None else None
         number = group.header["number"]
+        begins = True
         for index in itertools.count():
             try:
                 call = group.waiting.popleft()
@@ -262,9 +282,29 @@ class Runner:
                 group.waiting.appendleft(call)
                 group.give_back()  # this engine was given up for dead, and the calls run elsewhere
                 return
-            if index == 0:
+            if begins:
                 broken = self._set_up_once(group.header["setup"])
             group.outcomes.append(self._run_call(group, broken, *call))
+            begins = group.header["lifetime"] is not None and self._renew(group.header)
+
+    def _renew(self, header: dict[str, Any]) -> bool:
+        """Begin anew for a pool whose workers end after some calls, if that is due; the functions are made anew too."""
+        space, setup = header["space"], header["setup"]
+        self._arrived.update({(space, key): data for key, data, _ in header["functions"]})
+        self._lived[space] = self._lived.get(space, 0) + 1
+        if self._lived[space] < header["lifetime"]:
+            return False
+        del self._lived[space]
+        namespaces.forget(space)
+        for key in [key for key in self._functions if key[0] == space]:
+            if isinstance(self._functions[key], _Unloaded):
+                continue
+            del self._functions[key]
+            if key in self._arrived:  # else the client is asked for it
+                self._functions[key] = _Unloaded(self._arrived[key])
+        if setup is not None:
+            self._set_up.pop(setup[0], None)
+        return True
 
     def _enter(self, space: str) -> None:
         namespaces.enter(space)
@@ -289,6 +329,7 @@ class Runner:
                 function(*args)
                 self._set_up[token] = None
             except BaseException as error:
+                _log_failure(error)
                 self._set_up[token] = self._pack(error, getattr(function, "__name__", "initializer"))
         return self._set_up[token]
 
@@ -354,6 +395,23 @@ class Runner:
             function = self._functions[key] = pickle.loads(function.data)
         self._functions.move_to_end(key)
         return pickle.loads(function.data) if type(function) is _Fresh else function
+
+    def become_worker(
+        self,
+        space: str,
+        state: dict[str, Any],
+        modules: dict[str, module_state.State],
+        encodings: Any,
+        caller: worker_identity.Caller,
+    ) -> None:
+        """Take over the state of the caller's process and modules, for a pool. On the engine's main thread."""
+        self._enter(space)
+        self.output.reconfigure(encodings)
+        worker_identity.become_worker(caller, self._engine["engine_id"] + 1)
+        with self.output.capture(), outside_event_loop():
+            self._context.run(process_state.apply_all, state)
+            self._context.run(module_state.apply, modules)
+            self.output.take()  # what imports print, a forked worker would not
 
     def run_one(self, name: str, space: str, payload: bytes) -> _Packed:
         """Run a call that has a message of its own. On the engine's main thread; its output goes the stock way."""
@@ -467,6 +525,13 @@ def outside_event_loop() -> Iterator[None]:
             swap(loop, task)
 
 
+def _log_failure(error: BaseException) -> None:
+    """Tell of an initializer's error as a worker of the standard library does: by default, on stderr."""
+    trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    logger = logging.getLogger("concurrent.futures")
+    logger.critical("Exception in initializer:", exc_info=(type(error), error, trace))
+
+
 def remote_failure(error: BaseException, packed: dict[str, Any]) -> Exception:
     """An exception the kernel can report as if it were `error`, with `packed` in its last traceback line.
 
@@ -513,6 +578,17 @@ def take_streams(path: str, patience: float) -> None:
     runner().output.lend(receive_descriptors(path, patience))
 
 
+def take_state(
+    space: str,
+    state: dict[str, Any],
+    modules: dict[str, module_state.State],
+    encodings: Any,
+    caller: worker_identity.Caller,
+) -> None:
+    """Be as a worker of the caller's pool would be, were it forked now. On the engine's main thread."""
+    runner().become_worker(space, state, modules, encodings, caller)
+
+
 def _engine_runner() -> Runner:
     from IPython.display import display
 
@@ -530,6 +606,7 @@ def _engine_runner() -> Runner:
         engine, lambda frames: door.publish(frames), shell.user_ns, shell.user_ns_hidden, Output(shell.display_pub)
     )
     door = shell_door.open_door(kernel, made.run_group)
+    forked_children.let_go(made.interrupt, made.output.leave_to_parent)
     return made
 
 

@@ -17,6 +17,9 @@ from typing import Any
 
 _ABSENT = object()
 
+# How the name of a space begins whose globals stay as they came, as those of a forked worker do.
+FIXED = "fixed-"
+
 # IPython's own history names, and the temporaries that an apply message keeps in the namespace while it runs.
 _NOT_THE_USERS = re.compile(r"__.*__$|_+$|_(i|ii|iii|ih|oh|dh)$|_i?\d+$|_\w+_\d+_(f|args|kwargs|result)$")
 
@@ -24,14 +27,20 @@ _NOT_THE_USERS = re.compile(r"__.*__$|_+$|_(i|ii|iii|ih|oh|dh)$|_i?\d+$|_\w+_\d+
 class Namespace:
     """The globals of one module of one client.
 
+    Parameters
+    ----------
+    fixed : bool
+        Whether a name that is here keeps its value, whatever the caller binds it to afterwards.
+
     Attributes
     ----------
     globals : dict
         What the functions really use as their ``__globals__``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fixed: bool = False) -> None:
         self.globals: dict[str, Any] = {}
+        self._fixed = fixed
         self._versions: dict[str, float] = {}
         self._callers: dict[str, Any] = {}
         self._engines: dict[str, Any] = {}
@@ -42,7 +51,9 @@ class Namespace:
         An older or equal version must not overwrite: a call may have set the name meanwhile.
         """
         for name, value in values.items():
-            if self._versions.get(name, -1) >= versions[name]:
+            known = self._versions.get(name, -1)
+            # A version between two whole ones is that of something that only stands for the value.
+            if known >= versions[name] or (self._fixed and known >= 0 and known == int(known)):
                 continue
             self._versions[name] = versions[name]
             self._callers[name] = value
@@ -89,13 +100,19 @@ def globals_of(module: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The shared globals of `module` in the space entered; unpickling a function calls this."""
     namespace = _namespaces.get((_space, module))
     if namespace is None:
-        namespace = _namespaces[_space, module] = Namespace()
-        # Shared globals live as long as the engine, so their id can stand for them.
+        namespace = _namespaces[_space, module] = Namespace(_space.startswith(FIXED))
+        # Shared globals live until they are forgotten, so their id can stand for them.
         _by_globals[id(namespace.globals)] = namespace
         namespace.globals.update(_fallbacks)
         namespace.globals.update(attributes)
         namespace.overlay(_users)
     return namespace.globals
+
+
+def forget(space: str) -> None:
+    """Let the modules of `space` have new globals from now on; functions that are here go on using the old ones."""
+    for key in [key for key in _namespaces if key[0] == space]:
+        del _by_globals[id(_namespaces.pop(key).globals)]
 
 
 def fall_back_on(names: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ own class.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import contextvars
 import functools
 import importlib
 import io
@@ -222,6 +223,8 @@ def fresh(value: Any) -> Any:
     """What stands for `value` if it belongs to this process, else `value`."""
     if type(value) in _SEMAPHORES:
         return _Fresh(type(value), value._value)
+    if type(value) is contextvars.ContextVar:
+        return _Fresh(make_variable, value.name, *_value_of(value))
     make = _PROCESS_LOCAL.get(type(value))
     return value if make is None else _Fresh(make)
 
@@ -265,6 +268,21 @@ def make_forward_reference(text: str, module: str | None, is_class: bool) -> Any
 def make_alias(name: str, value: Any, parameters: tuple[Any, ...]) -> Any:
     """What ``type name[parameters] = value`` makes, from Python 3.12 on."""
     return _ALIAS(name, value, type_params=parameters)
+
+
+def _value_of(variable: contextvars.ContextVar[Any]) -> tuple[Any, ...]:
+    """The value of a context variable, if it has one that can be pickled."""
+    try:
+        value = variable.get()
+        pickle.dumps(value)
+    except Exception:
+        return ()
+    return (value,)
+
+
+def make_variable(name: str, *value: Any) -> contextvars.ContextVar[Any]:
+    """A context variable; the value that the caller's has is everywhere its default."""
+    return contextvars.ContextVar(name, default=value[0]) if value else contextvars.ContextVar(name)
 
 
 def make_cached_property(function: Any, name: str | None) -> Any:

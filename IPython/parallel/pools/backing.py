@@ -30,7 +30,7 @@ INTERRUPT_PATIENCE = (0.3, 0.5, 1.0)
 INTERRUPT_AGAIN, LONGEST_AGAIN = 0.5, 8.0
 
 
-def _nothing() -> None:
+def _ignore_space(space: str) -> None:
     pass
 
 
@@ -56,21 +56,25 @@ class Backing:
     on_submit : callable
         Gets each future right after its submission, on the submitting thread.
     before_pool : callable
-        Called when a pool gets its view, before any work leaves: engines are then brought to what
-        workers forked at this moment would see.
+        Called when a pool gets its view, with the name of its namespaces, before any work leaves:
+        engines are then brought to what workers forked at this moment would see.
     interrupt : callable
         Raises KeyboardInterrupt in the calls that are running on the cluster, and returns True; or
         does nothing, where others use the engines too, and returns False.
     engines_are_ours : bool
-        Whether the engines were started for this program: those that die are not replaced.
+        Whether the engines were started for this program: those that die are not replaced while a
+        pool is open.
+    fixed_globals : bool
+        Whether pools keep the program's globals as they are when they first need them.
     """
 
     client: Client
     on_output: Callable[[str, str], None] | None = None
     on_submit: Callable[[Future[Any]], None] = _ignore_future
-    before_pool: Callable[[], None] = _nothing
+    before_pool: Callable[[str], None] = _ignore_space
     interrupt: Callable[[], bool] = _not_interrupted
     engines_are_ours: bool = False
+    fixed_globals: bool = False
 
 
 def open_view(
@@ -78,6 +82,8 @@ def open_view(
     max_workers: int | None,
     initializer: Callable[..., object] | None,
     initargs: tuple[Any, ...],
+    lifetime: int | None = None,
+    processes: bool = True,
 ) -> LoadBalancedView:
     """A view for one pool: engines see what workers started now would see.
 
@@ -86,23 +92,26 @@ def open_view(
     Exception
         Whatever pickling `initializer` and `initargs` raises.
     """
-    backing.before_pool()
     view = backing.client.load_balanced_view()
     try:
-        configure_pool(
+        space = configure_pool(
             view,
             max_workers=max_workers,
             initializer=initializer,
             initargs=initargs,
+            lifetime=lifetime,
+            fixed_globals=backing.fixed_globals and processes,
             on_output=backing.on_output,
             fails_without_engines=backing.engines_are_ours,
         )
     except Exception as error:
         error.add_note(
-            "An initializer and its arguments travel to the engines. Locks and queues that only forked "
-            "children can inherit don't; those of a multiprocessing.Manager do."
+            "An initializer and its arguments travel to the engines. Locks and queues that only children can "
+            "inherit don't, unless `python -m IPython.parallel` starts the engines; those of a "
+            "multiprocessing.Manager do."
         )
         raise
+    backing.before_pool(space)
     return view
 
 

@@ -111,7 +111,7 @@ def _keep(key: Path | None, stamp: bytes, cluster: ChosenCluster) -> Backing:
 def _backing_of(cluster: ChosenCluster) -> Backing:
     if not cluster.is_ours:
         return Backing(cluster.client, on_output=_print)
-    mirror = EngineMirror(cluster.client)
+    mirror = EngineMirror(cluster)
     return Backing(
         cluster.client,
         on_output=_print,

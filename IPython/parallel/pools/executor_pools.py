@@ -10,6 +10,7 @@ business.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +37,8 @@ class ClusterExecutor(Executor):
 
     # The cluster of pools that name none; where there is none, one that all share is started.
     _default: ClassVar[Backing | None] = None
+    _lifetime: int | None = None
+    _are_processes = True
 
     def _set_up(
         self,
@@ -104,7 +107,12 @@ class ClusterExecutor(Executor):
                 self._backing = shared_local()
             if self._view is None:
                 self._view = open_view(
-                    self._backing, self._limit, self._initializer, self._initargs
+                    self._backing,
+                    self._limit,
+                    self._initializer,
+                    self._initargs,
+                    lifetime=self._lifetime,
+                    processes=self._are_processes,
                 )
             return self._view, self._backing
 
@@ -123,7 +131,8 @@ class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):  
     initargs : tuple
         Arguments of `initializer`.
     max_tasks_per_child : int, optional
-        Not available: engines are not replaced.
+        After that many calls an engine forgets the pool's functions and globals and runs
+        `initializer` again, as a new worker would; the process stays.
     client : ipyparallel.Client, optional
         Use the cluster that this client is connected to.
     profile : str, optional
@@ -135,7 +144,7 @@ class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):  
     Raises
     ------
     ValueError, TypeError
-        As the standard library's; and for `max_tasks_per_child`.
+        As the standard library's.
     ClusterUnavailable
         There is no cluster of that profile, or it does not answer.
 
@@ -157,9 +166,9 @@ class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):  
         client: Client | None = None,
         profile: str | None = None,
     ) -> None:
-        _check_tasks_per_child(max_tasks_per_child)
-        self._mp_context = mp_context
         self._set_up(max_workers, initializer, initargs, named_backing(client, profile))
+        self._mp_context = _context(mp_context, max_tasks_per_child)
+        self._lifetime = max_tasks_per_child
 
     # In each class of its own, so that a wrong call is told of by the class's name.
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -202,6 +211,8 @@ class ThreadPoolExecutor(ClusterExecutor, thread_pools.ThreadPoolExecutor):  # t
         Arguments of `initializer`.
     """
 
+    _are_processes = False
+
     def __init__(
         self,
         max_workers: int | None = None,
@@ -223,11 +234,19 @@ def _terminated() -> Exception:
     )
 
 
-def _check_tasks_per_child(count: int | None) -> None:
-    if count is None:
-        return
-    if not isinstance(count, int):
+def _context(given: Any, max_tasks_per_child: int | None) -> Any:
+    """The context that the standard library's pool would have, after its checks."""
+    if given is None:
+        given = multiprocessing.get_context("spawn" if max_tasks_per_child is not None else None)
+    if max_tasks_per_child is None:
+        return given
+    if not isinstance(max_tasks_per_child, int):
         raise TypeError("max_tasks_per_child must be an integer")
-    if count <= 0:
+    if max_tasks_per_child <= 0:
         raise ValueError("max_tasks_per_child must be >= 1")
-    raise ValueError("max_tasks_per_child is not available on a cluster: engines are not replaced")
+    if given.get_start_method(allow_none=False) == "fork":
+        raise ValueError(
+            "max_tasks_per_child is incompatible with the 'fork' multiprocessing start method; "
+            "supply a different mp_context."
+        )
+    return given

@@ -59,7 +59,8 @@ class Pool(stdlib.Pool):
         Arguments of `initializer`. They travel: a `multiprocessing.Manager`'s objects do, locks and
         queues that only forked children can inherit don't.
     maxtasksperchild : int, optional
-        Not available: engines are not replaced.
+        After that many calls an engine forgets the pool's functions and globals and runs
+        `initializer` again, as a new worker would; the process stays.
     context : optional
         Taken for compatibility: engines are running already.
     client : ipyparallel.Client, optional
@@ -73,7 +74,7 @@ class Pool(stdlib.Pool):
     Raises
     ------
     ValueError, TypeError
-        As the standard library's; and for `maxtasksperchild`.
+        As the standard library's.
     ClusterUnavailable
         There is no cluster of that profile, or it does not answer; or a local one cannot be
         started.
@@ -109,7 +110,9 @@ class Pool(stdlib.Pool):
         self._processes = processes or max(1, len(self._backing.client.ids))
         self._feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
         # Now, as workers would be started now: they see what there is at this moment.
-        self._view = open_view(self._backing, processes, initializer, tuple(initargs))
+        self._view = open_view(
+            self._backing, processes, initializer, tuple(initargs), lifetime=maxtasksperchild
+        )
         # Not bound to the pool: who reads an input for it must not keep it alive.
         self._submit = partial(_submit, self._view, self._backing.on_submit)
         self._submit_chunk = partial(_submit_chunk, self._view, self._backing.on_submit)
@@ -361,7 +364,6 @@ def _check(processes: Any, initializer: Any, maxtasksperchild: Any) -> None:
         return
     if not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0:
         raise ValueError("maxtasksperchild must be a positive int or None")
-    raise ValueError("maxtasksperchild is not available on a cluster: engines are not replaced")
 
 
 def _terminate_all() -> None:

@@ -42,6 +42,8 @@ class ChosenCluster:
         Raises KeyboardInterrupt in running calls on engines that are ours alone, and returns True; else returns False.
     is_ours : bool
         Whether the engines were started for this process, with its environment and working directory.
+    replenish : callable
+        Starts engines in the place of those of ours that have died.
     """
 
     client: Client
@@ -49,6 +51,7 @@ class ChosenCluster:
     abandon: Callable[[], None]
     interrupt: Callable[[], bool]
     is_ours: bool
+    replenish: Callable[[], None] = lambda: None
 
 
 def start_local(n: int | None) -> ChosenCluster:
@@ -64,7 +67,14 @@ def start_local(n: int | None) -> ChosenCluster:
         client = cluster.start()
     except (ClusterStartError, OSError) as error:
         raise ClusterUnavailable(f"cannot start a local cluster: {error}") from None
-    return ChosenCluster(client, cluster.stop, lambda: cluster.stop(grace=0), cluster.interrupt, is_ours=True)
+    return ChosenCluster(
+        client,
+        cluster.stop,
+        lambda: cluster.stop(grace=0),
+        cluster.interrupt,
+        is_ours=True,
+        replenish=cluster.replenish,
+    )
 
 
 def connect(connection_file: Path, timeout: float) -> ChosenCluster:

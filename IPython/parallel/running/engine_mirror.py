@@ -1,46 +1,26 @@
-"""Bring engines to what workers forked from this process would see: directory, environment, arguments, output."""
+"""Bring engines to what workers forked from this process would be: its state, its streams, its children."""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import os
 import sys
-from dataclasses import dataclass, replace
-from multiprocessing import process
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import Any
 
+from .. import call_pickling, engine_bundle, inheritance
+from ..connection.transport import call_on_engine
+from .cluster_choice import ChosenCluster
+from .local_cluster import ClusterStartError
+from .program_code import program_modules
 from .shared_streams import share_streams
 
-if TYPE_CHECKING:
-    from ipyparallel import Client
-
-# Seconds to wait for engines to take it over. They are idle when a first pool comes up; an engine that is in a long
-# call of another pool takes it over after that call.
+# Seconds to wait for engines to take it over.
 PATIENCE = 5.0
 
-# Runs as one expression, so that it leaves no name in the engine's namespace.
-_TAKE_OVER = (
-    "(lambda os, sys, process: ("
-    "os.chdir({directory!r}),"
-    "os.environ.update({changed!r}),"
-    "[os.environ.pop(name, None) for name in {gone!r}],"
-    "sys.argv.__setitem__(slice(None), {argv!r}),"
-    "setattr(process.current_process(), 'authkey', {authkey!r})"
-    "))(__import__('os'), __import__('sys'), __import__('multiprocessing.process').process)"
-)
-
-
-@dataclass(frozen=True)
-class _State:
-    directory: str
-    environ: dict[str, str]
-    argv: list[str]
-    authkey: bytes  # lets engines talk to a multiprocessing.Manager of this process
-
-
-def _state() -> _State:
-    return _State(os.getcwd(), dict(os.environ), list(sys.argv), bytes(process.current_process().authkey))
+_module_state = engine_bundle.load().module_state
+_process_state = engine_bundle.load().process_state
+_worker_identity = engine_bundle.load().worker_identity
 
 
 class EngineMirror:
@@ -48,30 +28,49 @@ class EngineMirror:
 
     Parameters
     ----------
-    client : ipyparallel.Client
-        Connected to engines that inherited what this process has now.
+    cluster : ChosenCluster
+        Of engines that inherited what this process has now.
+    modules : bool
+        Whether the program's modules are kept alike, too.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        # An engine inherits all but the key, which each process makes for itself.
-        self._sent = replace(_state(), authkey=b"")
-        self._have_streams = False
+    def __init__(self, cluster: ChosenCluster, *, modules: bool = False) -> None:
+        self._modules = modules
+        self._cluster = cluster
+        self._client = cluster.client
+        self._sent: tuple[Any, ...] | None = None
+        self._have_streams: set[str] = set()
 
-    def update(self) -> None:
-        """Hand on what has changed since the last time; usually little, and usually nothing."""
-        if not self._have_streams:
-            self._have_streams = True
-            share_streams(self._client, PATIENCE)
-        now, before = _state(), self._sent
-        if now == before:
-            return
-        code = _TAKE_OVER.format(
-            directory=now.directory,
-            changed=dict(now.environ.items() - before.environ.items()),
-            gone=sorted(before.environ.keys() - now.environ.keys()),
-            argv=now.argv,
-            authkey=now.authkey,
+    def update(self, space: str) -> None:
+        """Hand on the state of this process for a pool, which is about to make its first call.
+
+        Parameters
+        ----------
+        space : str
+            The pool's: functions that come along with the state have their globals there.
+        """
+        # A pool has its own workers, whatever became of those of the pools before it.
+        with suppress(ClusterStartError):
+            self._cluster.replenish()
+        engines = list(self._client._engines.values())
+        if new := [engine for engine in engines if engine not in self._have_streams]:
+            self._have_streams.update(new)
+            share_streams(self._client, new, PATIENCE)
+        modules = program_modules() if self._modules else ()
+        now = (
+            _process_state.read_all(call_pickling.dumps_small),
+            _module_state.read(modules, call_pickling.dumps_small),
+            _encodings(),
+            _worker_identity.this_caller(inheritance.resource_trackers_pipe()),
         )
-        self._client.direct_view("all").execute(code, silent=True, block=False).wait(PATIENCE)
+        if now == self._sent and self._client.outstanding:
+            return  # engines in the calls of other pools would take it over after those: it is not worth the wait
+        taken = [call_on_engine(self._client, engine, "take_state", space, *now) for engine in engines]
+        self._client.wait([message.msg_id for message in taken], PATIENCE)
         self._sent = now
+
+
+def _encodings() -> list[tuple[str, str]]:
+    """Of the streams that calls write to in the end."""
+    streams = [stream or sys.__stderr__ for stream in (sys.__stdout__, sys.__stderr__)]
+    return [(getattr(stream, "encoding", "utf-8"), getattr(stream, "errors", "strict")) for stream in streams]

@@ -259,6 +259,34 @@ class LocalCluster:
         """Process ids of the engines, in the order they were started."""
         return [engine.pid for engine in self._engines]
 
+    def replenish(self, timeout: float = 60.0) -> None:
+        """Start engines in the place of those that have died. Nothing is done, at no cost, while all are there.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds this may take.
+
+        Raises
+        ------
+        ClusterStartError
+            One ended while it started, or they were not there in time.
+        """
+        missing = self.n - sum(_is_alive(engine.process) for engine in self._engines)
+        if self._client is None or self._cluster is None or missing <= 0:
+            return
+        deadline = time.monotonic() + timeout
+        known = set(self._client.ids)
+        started = self._cluster.engines[self._cluster.start_engines_sync(missing)].launchers.values()
+        for engine in started:
+            self._tell_guard(engine.pid)
+        while len(set(self._client.ids) - known) < missing:
+            if time.monotonic() > deadline:
+                raise ClusterStartError(f"{missing} engines that replace others were not there in time")
+            if not all(_is_alive(engine.process) for engine in started):
+                raise ClusterStartError(f"an engine ended while starting: {self._last_words('ipengine')}")
+            time.sleep(0.02)
+
     def interrupt(self) -> bool:
         """Raise KeyboardInterrupt in the calls that are running; idle engines take no notice. Any thread may call.
 
@@ -337,7 +365,13 @@ def usable_cores() -> int:
 def _cluster_on(directory: Path, n: int) -> Cluster:
     config = Config()
     # A flag would not do: an engine's shell looks for the IPython directory in the environment alone.
-    config.LocalProcessLauncher.environment = {"IPYTHONDIR": str(directory), RUNTIME_DIRECTORY: str(directory)}
+    config.LocalProcessLauncher.environment = {
+        "IPYTHONDIR": str(directory),
+        RUNTIME_DIRECTORY: str(directory),
+        # As of forked workers: `hash(key) % n` is the same on all engines.
+        "PYTHONHASHSEED": _hash_seed(),
+    }
+    config.LocalEngineSetLauncher.engine_cmd = [sys.executable, *_interpreter_flags(), "-m", "ipyparallel.engine"]
     config.LocalControllerLauncher.controller_cmd = [sys.executable, "-c", CONTROLLER]
     config.LocalEngineSetLauncher.delay = 0.0
     # Engines start beside the controller, so it may be a while before it answers them.
@@ -361,6 +395,17 @@ def _cluster_on(directory: Path, n: int) -> Cluster:
         shutdown_atexit=False,
         log=_silent_logger(),
     )
+
+
+def _hash_seed() -> str:
+    chosen = os.environ.get("PYTHONHASHSEED", "random")
+    return str(secrets.randbelow(2**32)) if chosen in ("", "random") else chosen
+
+
+def _interpreter_flags() -> list[str]:
+    """The options that this interpreter was started with; of warnings, engines hear when a pool is made."""
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [flag for flag in flags if not flag.startswith("-W")]
 
 
 def _silent_logger() -> logging.Logger:

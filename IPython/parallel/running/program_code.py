@@ -9,9 +9,11 @@ import site
 import sys
 import sysconfig
 from functools import cache
-from types import FrameType
+from types import FrameType, ModuleType
 
-__all__ = ["is_program"]
+__all__ = ["is_program", "program_modules"]
+
+_PACKAGE = __name__.rpartition(".running.")[0]
 
 # Code that looks a name up on behalf of whoever pickles.
 _PICKLERS = ("pickle", "cloudpickle", "IPython.parallel")
@@ -28,6 +30,22 @@ def is_program(frame: FrameType) -> bool:
         return True
     started = str(getattr(sys.modules.get("__main__"), "__package__", None) or "").partition(".")[0]
     return _is_below(module, (started,)) or not _is_library(frame.f_code.co_filename)
+
+
+def program_modules() -> list[ModuleType]:
+    """The modules that the program has imported and that are its own, in that order; `__main__` is none of them."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        # A module under another name than its own cannot be imported by that.
+        if spec is None or spec.name != name or _is_below(name, ("__main__", _PACKAGE)):
+            continue
+        file = spec.origin
+        if file is None or not os.path.isabs(file):
+            continue
+        if not _is_library(file) and not name.startswith("_ipython_parallel_"):
+            found.append(module)
+    return found
 
 
 def _is_below(module: str, packages: tuple[str, ...]) -> bool:

@@ -158,7 +158,7 @@ class Screen:
     def write_to(self, target: TextIO, text: str) -> int:
         """Write to a stream, which may be the terminal that the bar is on; flushes it."""
         with self._lock, self._bar_away(target, text):
-            written = target.write(text)
+            written = _write(target, text)
             target.flush()
             return written
 
@@ -210,6 +210,15 @@ class _Shared:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+def _write(target: TextIO, text: str) -> int:
+    """Write text; the bytes that a call has written beside text are in it as surrogate escapes."""
+    try:
+        return target.write(text)
+    except UnicodeEncodeError:
+        target.flush()
+        return target.buffer.write(text.encode(target.encoding, "surrogateescape"))
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

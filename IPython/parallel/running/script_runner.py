@@ -22,7 +22,11 @@ from itertools import dropwhile
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
-__all__ = ["Command", "Module", "Program", "ProgramNotFound", "Script"]
+from ipyparallel.error import RemoteError
+
+from .. import errors
+
+__all__ = ["Command", "Module", "Program", "ProgramNotFound", "Script", "StandardInput"]
 
 # One line of a traceback: frame, instruction and line number.
 _Entry = tuple[FrameType, int, int]
@@ -110,6 +114,7 @@ class Script(Program):
         return _main_module(_script_loader(path), path), _code_of(path)
 
     def _load_container(self) -> tuple[ModuleType, CodeType]:
+        self.outer_frames = Module.outer_frames
         # Python adds the container even where it was told not to add paths that may be unsafe.
         _set_path0(os.path.abspath(self.name), always=True)
         spec = _main_of(os.path.abspath(self.name))
@@ -155,6 +160,20 @@ class Command(Program):
         _set_path0("")
         main = _main_module(importlib.machinery.BuiltinImporter, None)
         return main, compile(self.name, "<string>", "exec", dont_inherit=True)
+
+
+class StandardInput(Program):
+    """Source text that is read from standard input, all of it before it runs."""
+
+    def check(self) -> None:
+        pass
+
+    def load(self) -> tuple[ModuleType, CodeType]:
+        sys.argv[:] = ["-", *self.args]
+        _set_path0("")
+        source = sys.stdin.buffer.read() if sys.stdin is not None else b""
+        file = "<stdin>"
+        return _main_module(importlib.machinery.BuiltinImporter, file), compile(source, file, "exec", dont_inherit=True)
 
 
 def _set_path0(entry: str, always: bool = False) -> None:
@@ -238,7 +257,10 @@ def _show_without(ours: CodeType, outer_frames: int) -> None:
         sys.excepthook = hook
         error.__traceback__ = _without(traceback, ours, outer_frames)
         for linked in _linked(error):
-            linked.__traceback__ = _joined(_without_ours(list(_entries(linked.__traceback__))))
+            entries = list(_entries(linked.__traceback__))
+            # Where the innermost frame is ours it is our code that failed, unless it hands out what became of a call.
+            if entries and (_tells_of_a_call(linked) or not _is_ours(entries[-1])):
+                linked.__traceback__ = _joined([entry for entry in entries if not _is_ours(entry)])
         return hook(kind, error, error.__traceback__)
 
     sys.excepthook = show
@@ -253,11 +275,8 @@ def _without(traceback: TracebackType | None, ours: CodeType, outer_frames: int)
     return _joined(entries[:outer_frames] + inner)
 
 
-def _without_ours(entries: list[_Entry]) -> list[_Entry]:
-    """Without the frames between the program and its pool's future; all of them where it is our code that failed."""
-    if not entries or _is_ours(entries[-1]):
-        return entries
-    return [entry for entry in entries if not _is_ours(entry)]
+def _tells_of_a_call(error: BaseException) -> bool:
+    return isinstance(error, RemoteError) or type(error).__module__ == errors.__name__
 
 
 def _is_ours(entry: _Entry) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,20 +21,24 @@ from ..connection.transport import call_on_engine
 if TYPE_CHECKING:
     from ipyparallel import Client
 
-def share_streams(client: Client, patience: float) -> None:
-    """Hand our standard output and error to all engines.
+# As it is before a program can say otherwise.
+_PLACE = tempfile.gettempdir()
+
+
+def share_streams(client: Client, engines: Sequence[str], patience: float) -> None:
+    """Hand our standard output and error to engines.
 
     Parameters
     ----------
     client : ipyparallel.Client
-        Connected to engines on this machine.
+    engines : sequence of str
+        The UUIDs of engines on this machine.
     patience : float
         Seconds to wait for an engine. One that does not come keeps its own.
     """
     if not hasattr(socket, "send_fds") or not _are_open((1, 2)):
         return
-    engines = list(client._engines.values())
-    with tempfile.TemporaryDirectory(prefix="ipython-parallel-") as directory:
+    with tempfile.TemporaryDirectory(prefix="ipython-parallel-", dir=_PLACE) as directory:
         path = os.path.join(directory, "streams")
         with socket.socket(socket.AF_UNIX) as listener, suppress(TimeoutError):
             listener.bind(path)

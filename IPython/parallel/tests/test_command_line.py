@@ -37,9 +37,13 @@ PROMPT = 10.0
 
 def python(*arguments: str, via: tuple[str, ...] = (), cwd: Path = SCRIPTS, **options: object) -> tuple[str, int, str]:
     """(standard output, exit status, standard error) of a program; `via` are our options, plain python without."""
-    command = [*OURS, *via] if via else [sys.executable]
+    return run([*(OURS if via else OURS[:1]), *via, *arguments], cwd=cwd, **options)
+
+
+def run(command: list[str], cwd: Path = SCRIPTS, **options: object) -> tuple[str, int, str]:
+    """(standard output, exit status, standard error) of a command; bytes that are no text as escapes."""
     options = {"timeout": 45, **options}
-    done = subprocess.run([*command, *arguments], cwd=cwd, capture_output=True, text=True, **options)  # type: ignore
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="backslashreplace", **options)  # type: ignore
     return done.stdout, done.returncode, done.stderr
 
 
@@ -87,6 +91,9 @@ def profile_of(process: psutil.Process) -> str:
         ["printing.py"],
         ["at_exit.py"],
         ["shape.py"],
+        ["streams.py"],
+        ["tasks_per_child.py"],
+        ["worker_globals.py"],
         ["surroundings.py", "-n", "--quiet", "an argument"],
         ["-m", "app", "-m", "x"],
         ["-m", "surroundings"],
@@ -101,8 +108,52 @@ def test_output_and_status_are_those_of_plain_python(arguments: list[str], share
     assert python(*arguments, via=shared, input="some input")[:2] == expected[:2]
 
 
-def test_what_is_written_past_the_streams_of_our_own_engines(private_tmp: Path) -> None:
-    assert python("past_the_streams.py", via=("--quiet", "-n", "1")) == python("past_the_streams.py")
+def test_source_from_standard_input(shared: tuple[str, ...]) -> None:
+    source = (SCRIPTS / "surroundings.py").read_text()
+    expected = python("-", "an argument", input=source)
+    assert expected[1] == 0
+    assert python("-", "an argument", via=shared, input=source) == expected
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "forking.py",
+        "inherited.py",
+        "lost_workers.py",
+        "module_changes.py",
+        "past_the_streams.py",
+        "worker_state.py",
+    ],
+)
+def test_our_own_engines_are_as_workers_would_be(script: str, private_tmp: Path) -> None:
+    expected = python(script)
+    assert expected[1] == 0
+    assert python(script, via=("--quiet", "-n", "2")) == expected
+
+
+def test_engines_have_the_options_of_the_interpreter(private_tmp: Path) -> None:
+    options = ("-O", "-B", "-X", "dev", "-W", "error::UserWarning")
+    expected = python(*options, "flags.py")
+    assert "raised: once for all" in expected[0]
+    assert run([sys.executable, *options, *OURS[1:], "--quiet", "-n", "1", "flags.py"]) == expected
+
+
+def test_an_uncaught_error_is_shown_with_the_programs_lines_and_none_of_ours(shared: tuple[str, ...]) -> None:
+    _, status, err = python("uncaught.py")
+    _, our_status, our_err = python("uncaught.py", via=shared)
+    assert our_status == status == 1
+    assert lines_of_program(our_err) == lines_of_program(err) != []
+    assert our_err.splitlines()[-1] == err.splitlines()[-1]
+    package = str(Path(__file__).parents[1])
+    assert [line for line in our_err.splitlines() if package in line and str(SCRIPTS) not in line] == []
+
+
+def lines_of_program(traceback: str) -> list[str]:
+    """What a traceback shows of a program's files: where, and the text of the line."""
+    lines = traceback.splitlines()
+    following = zip(lines, lines[1:], strict=False)
+    return [text for line, after in following if str(SCRIPTS) in line for text in (line, after)]
 
 
 def test_errors_of_calls_keep_type_text_and_arguments(shared: tuple[str, ...]) -> None:
@@ -364,16 +415,6 @@ def test_a_cluster_that_does_not_answer_is_refused_soon(connection_file: Path, t
         message = refused("--timeout=0.5", "--connection-file", str(file), "values.py")
     assert message == (
         f"no answer within 0.5 s from the cluster of {file}: it has ended, or has another key"
-    )
-
-
-def test_tasks_per_child_are_refused_to_the_script(shared: tuple[str, ...]) -> None:
-    code = "from concurrent.futures import ProcessPoolExecutor as P; P(max_tasks_per_child=2)"
-    _, status, err = python("-c", code, via=shared)
-    assert status == 1
-    assert (
-        err.splitlines()[-1]
-        == "ValueError: max_tasks_per_child is not available on a cluster: engines are not replaced"
     )
 
 

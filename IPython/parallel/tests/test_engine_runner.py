@@ -69,6 +69,7 @@ class Bench:
             "seconds": 10 * PATIENCE,
             "space": self.space,
             "setup": None,
+            "lifetime": None,
         }
         listed_functions = [(f.key, f.data, f.fresh) for f in functions.values()]
         head |= {"functions": listed_functions, "calls": listed} | header

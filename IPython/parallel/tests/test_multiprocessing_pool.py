@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
+from pathlib import Path
 from typing import Any
 
 import ipyparallel
@@ -231,9 +232,16 @@ class TestOnCluster(OnCluster):
             new_pool(1, calls.identity, (multiprocessing.Lock(),))
         assert "multiprocessing.Manager" in " ".join(caught.value.__notes__)
 
-    def test_tasks_per_child_are_refused(self, new_pool: MakePool) -> None:
-        with pytest.raises(ValueError, match="maxtasksperchild is not available on a cluster"):
-            new_pool(maxtasksperchild=5)
+    def test_an_engine_begins_anew_after_some_tasks(self, new_pool: MakePool, tmp_path: Path) -> None:
+        begun = tmp_path / "begun"
+
+        def note() -> None:
+            with begun.open("a") as file:
+                file.write("begun\n")
+
+        pool = new_pool(1, note, maxtasksperchild=2)
+        assert [pool.apply(abs, (-number,)) for number in range(5)] == list(range(5))
+        assert begun.read_text() == "begun\n" * 3
 
     def test_one_cluster_only(self, client: ipyparallel.Client) -> None:
         with pytest.raises(ValueError, match="give no profile with it"):

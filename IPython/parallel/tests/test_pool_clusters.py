@@ -105,9 +105,9 @@ class TestAsLibrariesUseThem:
         with Pool(context=multiprocessing.get_context("spawn")) as pool:
             assert pool.apply(calls.add, (1, 2)) == 3
 
-    def test_tasks_per_child_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="max_tasks_per_child is not available on a cluster"):
-            ProcessPoolExecutor(max_tasks_per_child=1)
+    def test_tasks_per_child_need_workers_that_are_not_forked(self) -> None:
+        with pytest.raises(ValueError, match="incompatible with the 'fork'"):
+            ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork"), max_tasks_per_child=1)
 
     def test_nothing_is_waited_for_when_workers_are_to_end(self, gate: Gate) -> None:
         executor = ProcessPoolExecutor(1)
