@@ -56,6 +56,48 @@ def test_a_local_cluster_listens_on_this_machine_only(client: ipyparallel.Client
     assert listening and set(listening) == {LOOPBACK}
 
 
+LOOK_AROUND = """
+import json, os, stat
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+def is_of(process, top):
+    import psutil
+    try:
+        return process.environ().get("IPYTHONDIR") == str(top)
+    except (psutil.Error, OSError):  # another's, or just gone
+        return False
+
+def look():
+    import psutil
+    top = Path(os.environ["IPYTHONDIR"])
+    modes = {str(path): stat.S_IMODE(path.lstat().st_mode) for path in [top, *top.rglob("*")]}
+    family = [process for process in psutil.process_iter() if is_of(process, top)]
+    listening = {c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    key = json.loads((top / "security" / "ipcontroller-local-client.json").read_text())["key"]
+    knowing = [str(path) for path in top.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
+    return {"top": str(top), "modes": modes, "listening": sorted(listening), "knowing": knowing}
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1) as pool:
+        print(json.dumps(pool.submit(look).result()))
+"""
+
+
+def test_the_command_lines_cluster_is_its_users_alone_and_leaves_nothing(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(LOOK_AROUND)
+    command = [sys.executable, "-m", "IPython.parallel", "-n", "1", "--quiet", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, umask=0, check=True)
+    found = json.loads(done.stdout)
+    modes, top = found["modes"], found["top"]
+    assert modes[top] == 0o700 and found["listening"] == [LOOPBACK]
+    journals = [path for path in modes if "ipython-parallel-engine-" in path]
+    assert len(found["knowing"]) == 2 and len(journals) == 1
+    assert {modes[path] for path in (*found["knowing"], *journals)} == {0o600}
+    assert not Path(top).exists()
+
+
 # -- keys
 
 
