@@ -315,7 +315,7 @@ def read_report(frames: Sequence[Any], *, final: bool) -> Report:
     outcomes = [Outcome._make(fields) for fields in head["outcomes"]]
     if len(frames) > 1:
         outcomes = [_with_frames(outcome, frames) for outcome in outcomes]
-    report = Report(head["epoch"], outcomes, head["returned"], final)
+    report = Report(head["epoch"], head["last"], outcomes, head["returned"], final)
     _check(report)
     return report
 
@@ -328,7 +328,7 @@ def _with_frames(outcome: Outcome, frames: Sequence[Any]) -> Outcome:
 
 def _check(report: Report) -> None:
     """Refuse what is not made as `engine_runner.Group.report` makes it: past this point everybody relies on that."""
-    numbers = [report.epoch, *report.returned, *[outcome.serial for outcome in report.outcomes]]
+    numbers = [report.epoch, report.last, *report.returned, *[outcome.serial for outcome in report.outcomes]]
     if not all(type(number) is int for number in numbers):
         raise ValueError("an engine's report is malformed: its numbers are none")
     for outcome in report.outcomes:

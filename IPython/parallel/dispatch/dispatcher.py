@@ -524,7 +524,7 @@ class Dispatcher:
         """Note what `report` says; the tasks it settles. With the lock held."""
         engine = self._engines.get(group.engine)
         if engine is not None and report.epoch > engine.epoch:
-            self._new_epoch(engine, group, report.epoch)
+            self._new_epoch(engine, report)
             engine.overrunning = group
         if engine is not None and report.final:
             engine.finish(group)
@@ -542,11 +542,15 @@ class Dispatcher:
             self._inbox.put((group, Lost(lambda call: RuntimeError(f"the engine did not say what became of {call}()"))))
         return [(task, outcome) for task, outcome in settled if outcome.status != MISSING]
 
-    def _new_epoch(self, engine: Engine, overrunning: Group, epoch: int) -> None:
-        """What waits at the engine behind a group that overran will be given back unrun: take it back now."""
-        engine.epoch = epoch
+    def _new_epoch(self, engine: Engine, report: Report) -> None:
+        """What waits at the engine behind a group that overran will be given back unrun: take it back now.
+
+        What came to the engine before may have run, and the report on it be lost.
+        """
+        engine.epoch = report.epoch
         self._policy.overrun()
-        for group in [group for group in engine.groups if group is not overrunning and group.epoch < epoch]:
+        behind = [group for group in engine.groups if group.number > report.last and group.epoch < report.epoch]
+        for group in behind:
             engine.groups.remove(group)
             self._requeue(group.take_all())
 

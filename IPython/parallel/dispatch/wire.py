@@ -31,9 +31,13 @@ class Outcome(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What an engine says of a group: outcomes, and the serials of calls it gives back without having run them."""
+    """What an engine says of a group: outcomes, and the serials of calls it gives back without having run them.
+
+    Groups with a number above `last` that were sent in an older epoch will be given back whole.
+    """
 
     epoch: int
+    last: int
     outcomes: list[Outcome]
     returned: list[int]
     final: bool

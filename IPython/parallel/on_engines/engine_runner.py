@@ -99,9 +99,9 @@ class RunningGroup:
             while True:
                 self.returned.append(self.waiting.popleft()[0])
 
-    def report(self, epoch: int) -> list[bytes]:
+    def report(self, epoch: int, last: int) -> list[bytes]:
         outcomes, returned = list(self.outcomes), list(self.returned)
-        head = {"epoch": epoch, "outcomes": outcomes, "returned": returned}
+        head = {"epoch": epoch, "last": last, "outcomes": outcomes, "returned": returned}
         return [pickle.dumps(head, pickle.HIGHEST_PROTOCOL), *self.large]
 
 
@@ -216,8 +216,8 @@ class Runner:
         report = self._kept.find(client, number)
         if report is not None:
             return report
-        self._numbers[client] = max(number, self._numbers.get(client, 0))
-        head = {"epoch": self._epochs.setdefault(client, 0), "outcomes": [], "returned": serials}
+        last = self._numbers[client] = max(number, self._numbers.get(client, 0))
+        head = {"epoch": self._epochs.setdefault(client, 0), "last": last, "outcomes": [], "returned": serials}
         return [pickle.dumps(head, pickle.HIGHEST_PROTOCOL)]
 
     def _run_group(self, header: dict[str, Any], frames: list[Any]) -> list[bytes]:
@@ -227,11 +227,11 @@ class Runner:
         overtaken = header["number"] <= self._numbers.get(client, 0)
         if header["epoch"] < self._epochs.setdefault(client, 0) or overtaken:
             group.give_back()
-            return group.report(self._epochs[client])
+            return group.report(self._epochs[client], self._numbers.get(client, 0))
         self._numbers[client] = header["number"]
         with self._watch(group, header["seconds"]), self.output.capture(), outside_event_loop(), self._interruptible():
             self._context.run(self._run, group)
-        return group.report(self._epochs[client])
+        return group.report(self._epochs[client], header["number"])
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -262,7 +262,7 @@ class Runner:
         self._epochs[group.header["client"]] += 1
         group.give_back()
         try:
-            self._publish(group.report(self._epochs[group.header["client"]]))
+            self._publish(group.report(self._epochs[group.header["client"]], group.header["number"]))
         except Exception:
             # The final report says the same again; this one was only to be early.
             traceback.print_exc(file=sys.__stderr__)

@@ -95,6 +95,7 @@ heads = st.fixed_dictionaries(
     {
         "epoch": st.integers() | plain,
         "outcomes": outcomes | plain,
+        "last": st.integers() | plain,
         "returned": st.lists(st.integers(1) | plain, max_size=3),
     }
 )

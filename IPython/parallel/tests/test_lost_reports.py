@@ -145,6 +145,24 @@ def test_an_overrunning_group_whose_final_report_is_lost(bench) -> None:
     assert Counter(b.cluster.ran) == {"first": 1, "long": 1, "a": 1, "b": 1}
 
 
+def test_a_group_whose_report_is_lost_does_not_wait_behind_one_that_overran(bench) -> None:
+    """The engine runs a group that overruns, and gives the next one back; of the first nothing is ever heard."""
+    b = bench(1, Steady(groups=2))
+    long = b.submit_call(note_and_overrun, "long")
+    (behind,) = b.submit("behind")
+    lose_report(b.engines[0].next())
+    message = b.engines[0].next()
+    assert message.names == ["behind"]
+    message.run()
+    message.deliver()
+    b.settle_all()
+    assert not long.done() and b.cluster.ran == ["long", "behind"]
+    doubt(b)
+    b.settle_all()
+    assert (long.result(PATIENCE), behind.result(PATIENCE)) == ("long", "behind")
+    assert b.cluster.ran == ["long", "behind"]
+
+
 def test_without_a_reason_only_what_takes_long_is_asked_about_and_ever_more_seldom(bench) -> None:
     b = bench(1)
     b.submit("a")
@@ -180,6 +198,7 @@ def test_whatever_is_lost_each_call_runs_once_and_is_done(bench, seed: int) -> N
     chance = random.Random(seed)
     b = bench(3, Steady(calls=3, groups=2))
     calls = b.submit(*range(200))
+    calls += [b.submit_call(note_and_overrun, n) for n in range(200, 203)] + b.submit(*range(203, 230))
     late: list[Message] = []
     while not all(call.done() for call in calls):
         for engine in b.engines:
@@ -200,7 +219,7 @@ def test_whatever_is_lost_each_call_runs_once_and_is_done(bench, seed: int) -> N
         b.cluster.flush()
     for message in late:
         message.run()
-    assert Counter(b.cluster.ran) == dict.fromkeys(range(200), 1)
+    assert Counter(b.cluster.ran) == dict.fromkeys(range(230), 1)
     assert {call.settled for call in calls} == {1}
     assert b.dispatcher.wait(b.line, PATIENCE)
 
