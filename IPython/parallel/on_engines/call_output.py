@@ -32,13 +32,15 @@ class _Captured(io.TextIOWrapper):
 
     def __init__(self, name: str, stands_for: Any, encoding: str, errors: str) -> None:
         self._kept = _Kept(name, stands_for)
-        super().__init__(self._kept, encoding, errors, newline="\n")
+        # Written through, as nearly all calls write nothing: then there is nothing to flush after each of them.
+        super().__init__(self._kept, encoding, errors, newline="\n", write_through=True)
         self.mode = "w"  # type: ignore[misc]
 
     def take(self) -> str:
         """What was written since the last time; bytes that are no text of its encoding as surrogate escapes."""
-        with contextlib.suppress(ValueError):  # whoever detached the bytes writes to them itself
-            self.flush()
+        if not self.write_through:  # somebody's choice
+            with contextlib.suppress(ValueError):  # whoever detached the bytes writes to them itself
+                self.flush()
         data = self._kept.take()
         return data.decode(self.encoding, "surrogateescape") if data else ""
 
