@@ -14,7 +14,7 @@ from typing import NamedTuple
 class SentDescriptor(NamedTuple):
     """A file descriptor that was pickled; where it arrives it can be taken, also several times.
 
-    Attributes
+    Parameters
     ----------
     pid : int
         The process that has it.

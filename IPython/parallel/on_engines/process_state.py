@@ -29,7 +29,7 @@ if sys.platform != "win32":
 class Setting(NamedTuple):
     """One part of a process's state.
 
-    Attributes
+    Parameters
     ----------
     name : str
     read : callable

@@ -21,7 +21,7 @@ _of_callers: int | None = None
 class Caller(NamedTuple):
     """The process whose worker an engine is to be.
 
-    Attributes
+    Parameters
     ----------
     name : str
     pid : int
