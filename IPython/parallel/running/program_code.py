@@ -22,14 +22,14 @@ _PICKLERS = ("pickle", "cloudpickle", "IPython.parallel")
 def is_program(frame: FrameType) -> bool:
     """Whether this frame runs code of the program, or code that pickles for it.
 
-    Code of a library lies where Python keeps its standard library or installed packages. The
-    package that the program was started from, with ``-m``, is the program's wherever it lies.
+    Code of a library lies where Python keeps its standard library or installed packages. What lies
+    beside the script, and the package that the program was started from, with ``-m``, is the
+    program's wherever it lies.
     """
     module = str(frame.f_globals.get("__name__"))
     if module == "__main__" or _is_below(module, _PICKLERS):
         return True
-    started = str(getattr(sys.modules.get("__main__"), "__package__", None) or "").partition(".")[0]
-    return _is_below(module, (started,)) or not _is_library(frame.f_code.co_filename)
+    return _is_own(module, frame.f_code.co_filename)
 
 
 def program_modules() -> list[ModuleType]:
@@ -43,9 +43,16 @@ def program_modules() -> list[ModuleType]:
         file = spec.origin
         if file is None or not os.path.isabs(file):
             continue
-        if not _is_library(file) and not name.startswith("_ipython_parallel_"):
+        if _is_own(name, file) and not name.startswith("_ipython_parallel_"):
             found.append(module)
     return found
+
+
+def _is_own(module: str, file: str) -> bool:
+    main = sys.modules.get("__main__")
+    started = str(getattr(main, "__package__", None) or "").partition(".")[0]
+    beside = os.path.dirname(str(getattr(main, "__file__", None) or ""))
+    return _is_below(module, (started,)) or not _is_library(file) or _is_beside(file, beside)
 
 
 def _is_below(module: str, packages: tuple[str, ...]) -> bool:
@@ -54,10 +61,20 @@ def _is_below(module: str, packages: tuple[str, ...]) -> bool:
 
 @cache
 def _is_library(file: str) -> bool:
+    return file.startswith("<frozen ") or bool(_libraries_of(file))
+
+
+@cache
+def _is_beside(file: str, directory: str) -> bool:
+    """Whether a file lies below the script's directory, and in no library that lies there too, as a venv's do."""
+    top = os.path.realpath(directory) + os.sep
+    nearer = any((library + os.sep).startswith(top) for library in _libraries_of(file))
+    return bool(directory) and not nearer and os.path.realpath(file).startswith(top)
+
+
+def _libraries_of(file: str) -> list[str]:
     path = os.path.realpath(file)
-    return file.startswith("<frozen ") or any(
-        path.startswith(directory + os.sep) for directory in _directories()
-    )
+    return [directory for directory in _directories() if path.startswith(directory + os.sep)]
 
 
 @cache

@@ -29,6 +29,7 @@ import IPython.parallel
 from IPython.parallel.pools.backing import Backing
 from IPython.parallel.pools.replaced_names import assigned_name, shown_name
 from IPython.parallel.pools.stdlib_pools import KINDS, standing_in
+from IPython.parallel.running import program_code
 from IPython.parallel.running.program_code import is_program
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE
@@ -334,3 +335,23 @@ def test_the_package_that_was_started_is_the_programs(monkeypatch: pytest.Monkey
     assert is_program(frame_of(file, "started.part"))
     assert is_program(frame_of(file, "__main__"))
     assert not is_program(frame_of(file, "started_otherwise"))
+
+
+@pytest.mark.parametrize(
+    ("script", "file", "own"),
+    [
+        ("library/tool/script.py", "library/tool/beside.py", True),
+        ("library/tool/script.py", "library/tool/below/part.py", True),
+        ("library/tool/script.py", "library/other/part.py", False),
+        ("library/script.py", "library/part.py", False),
+        ("script.py", "library/part.py", False),  # a virtual environment that lies beside the script
+    ],
+)
+def test_what_lies_beside_the_script_is_the_programs(
+    script: str, file: str, own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = ModuleType("__main__")
+    main.__file__ = str(tmp_path / script)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setattr(program_code, "_directories", lambda: (os.path.realpath(tmp_path / "library"),))
+    assert is_program(frame_of(str(tmp_path / file))) is own
