@@ -23,6 +23,7 @@ from typing import Any
 from ipyparallel import Client
 from ipyparallel.client.futures import MessageFuture
 
+from ..dispatch.steady_condition import SteadyCondition
 from ..errors import ClusterGone
 
 _logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class HubWatch:
 
     def __init__(self, client: Client) -> None:
         self._client = weakref.ref(client)
-        self._changed = threading.Condition()
+        self._changed = SteadyCondition()
         self._futures: weakref.WeakValueDictionary[str, MessageFuture] = weakref.WeakValueDictionary()
         self._kept: dict[str, MessageFuture] = {}
         self._unknown_since: dict[str, float] = {}

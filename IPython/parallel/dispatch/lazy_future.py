@@ -20,6 +20,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from . import task_states
+from .steady_condition import SteadyCondition
 
 # Held while a condition is put in place, or an end written where there is none. Anything may happen to run on the
 # thread that holds it, as the garbage collector does, and may come here again.
@@ -43,7 +44,7 @@ class LazyFuture(Future):  # type: ignore[type-arg]
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]
         if self._made_condition is None:
-            made = threading.Condition()
+            made = SteadyCondition()
             waiters: list[Any] = []
             done_callbacks: list[Callable[..., object]] = []
             with _making:

@@ -18,6 +18,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_for
 from typing import Any
 
+from ..dispatch.steady_condition import SteadyCondition
 from ..map_iteration import left
 
 __all__ = ["Feed"]
@@ -50,7 +51,7 @@ class Feed:
     ) -> None:
         self._submit = submit
         self._in_order = in_order
-        self._changed = threading.Condition()
+        self._changed = SteadyCondition()
         self._room: float = ahead
         # Read on when so many may be outstanding again: a burst travels better than single calls.
         self._burst = max(1, ahead // 2)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import sys
 import threading
 import weakref
@@ -47,6 +48,49 @@ def outcome(future: LazyFuture) -> Any:
 
 
 EXPECTED = {"result": 1, "error": LookupError, "cancel": CancelledError}
+
+
+def press_at(event: int, act: Callable[[LazyFuture], object], future: LazyFuture) -> bool:
+    """Act, with Ctrl-C at the given event of `threading` or of the future; whether it came."""
+    left, files = event, (threading.__file__, lazy_future.__file__, callbacks.__file__)
+
+    def see(frame: Any, kind: str, argument: Any) -> None:
+        nonlocal left
+        # The interpreter looks for signals when a function begins, and when a call is over.
+        if kind != "c_call" and frame.f_code.co_filename in files:
+            left -= 1
+            if left == -1:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    sys.setprofile(see)
+    try:
+        act(future)
+    except (KeyboardInterrupt, TimeoutError):
+        pass
+    except RuntimeError as error:  # of `Condition.wait`, interrupted before it has the lock again: it is not kept
+        assert isinstance(error.__context__, KeyboardInterrupt)
+    finally:
+        sys.setprofile(None)
+    return left < 0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [lambda future: future.result(0), lambda future: future.add_done_callback(str)],
+    ids=["result", "add_done_callback"],
+)
+def test_ctrl_c_leaves_no_future_locked(act: Callable[[LazyFuture], object]) -> None:
+    for event in itertools.count():
+        future = Queued()
+        came = press_at(event, act, future)
+        settling = threading.Thread(target=future.set_result, args=(1,), daemon=True)
+        settling.start()
+        settling.join(PATIENCE)
+        assert future.done(), f"at {event}: its lock was kept"
+        if not came:
+            assert event > 3
+            return
 
 
 class TestAlone:
