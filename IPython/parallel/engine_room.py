@@ -10,6 +10,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,22 @@ def room_of(client: Client) -> EngineRoom:
     """The engine room of `client`, made when first asked for. Any thread."""
     room = client.__dict__.get("_engine_room")
     if room is None:
+        # By a thread of its own, where no Ctrl-C comes: half a room would keep connections that a second one needs.
+        made: Future[EngineRoom] = Future()
+        threading.Thread(target=_make_room, args=(client, made), name="IPython.parallel start").start()
+        room = made.result()
+    return room  # type: ignore[no-any-return]
+
+
+def _make_room(client: Client, made: Future[EngineRoom]) -> None:
+    try:
         with _making:
             room = client.__dict__.get("_engine_room")
             if room is None:
                 room = client.__dict__["_engine_room"] = EngineRoom(client)
-    return room  # type: ignore[no-any-return]
+        made.set_result(room)
+    except BaseException as error:
+        made.set_exception(error)
 
 
 def existing_room(client: Client) -> EngineRoom | None:
@@ -103,12 +115,12 @@ class EngineRoom:
     ) -> TaskResult:
         """Submit one call. Any thread; never blocks."""
         result, error = self._make(function, args, kwargs, name, label)
-        self._register(view, (result,))
+        if error is None and retries:
+            result._task.retries = retries  # type: ignore[union-attr]
         if error is None:
-            if retries:
-                result._task.retries = retries  # type: ignore[union-attr]
-            self._put(line, ((result._task,),), (result,))
+            self._put(view, line, ((result._task,),), (result,))
         else:
+            self._register(view, (result,))
             result.fail(error)
         return result
 
@@ -139,8 +151,7 @@ class EngineRoom:
             task = result._task = Task(result, function, payload, name, label)
             task.retries = retries
             tasks.append(task)
-        self._register(view, results)
-        self._put(line, [tasks[i : i + unit] for i in range(0, len(tasks), unit)], results)
+        self._put(view, line, [tasks[i : i + unit] for i in range(0, len(tasks), unit)], results)
         for result, reason in unsendable:
             result.fail(reason)
         return results
@@ -171,8 +182,9 @@ class EngineRoom:
         result._task = Task(result, pickled, payload, name, label)
         return result, None
 
-    def _put(self, line: Line, units: Sequence[Sequence[Any]], results: Sequence[TaskResult]) -> None:
+    def _put(self, view: Any, line: Line, units: Sequence[Sequence[Any]], results: Sequence[TaskResult]) -> None:
         try:
+            self._register(view, results)
             self.dispatcher.submit(line, units)
         except BaseException:
             self.forget(results)
@@ -193,12 +205,13 @@ class EngineRoom:
         """Make a call that goes when the dispatcher is told to, if it can be sent. Any thread; never blocks."""
         result, error = self._make(function, args, kwargs, name, label)
         result._parent = parent
-        self._register(view, (result,))
         if error is not None:
+            self._register(view, (result,))
             result.fail(error)
             return result
         result._task.retries = retries  # type: ignore[union-attr]
         try:
+            self._register(view, (result,))
             self.dispatcher.hold(Line(call_pickling.CLIENT), result._task)  # type: ignore[arg-type]
         except BaseException:
             self.forget((result,))

@@ -76,12 +76,16 @@ def _hold(
     conditions = tuple(condition(room, flags[name]) for name in ("after", "follow"))
     name, label, retries = getname(function), flags["label"], flags["retries"]
     result = room.submit_held(view, function, args, kwargs, name=name, label=label, retries=retries, parent=parent)
-    if result._task is not None:
-        state_of(view).note([result])
-        held = HeldCall(room.dispatcher, result._task, conditions, allowed)
-        held.watch()
-        if flags["timeout"]:
-            loop.add_callback(loop.call_later, flags["timeout"], held.expire)
+    if (task := result._task) is not None:
+        try:
+            state_of(view).note([result])
+            held = HeldCall(room.dispatcher, task, conditions, allowed)
+            held.watch()
+            if flags["timeout"]:
+                loop.add_callback(loop.call_later, flags["timeout"], held.expire)
+        except BaseException as error:  # Ctrl-C, say: nobody may hold it, so nobody shall wait for it
+            room.dispatcher.refuse(task, error)
+            raise
     return result
 
 

@@ -16,10 +16,9 @@ from typing import Any
 
 import zmq
 from ipyparallel import Client
-from zmq.eventloop.zmqstream import ZMQStream
 from zmq.utils.monitor import parse_monitor_message
 
-from .own_sockets import connect_like, open_socket
+from .own_sockets import OwnStream, connect_like, open_socket
 
 # A connection that is back within this many seconds was never lost: TCP connections break and ZeroMQ mends them.
 GRACE = 3.0
@@ -52,7 +51,7 @@ class ConnectionWatch:
         self._grace = grace
         self._down: set[int] = set()
         self._is_gone = False
-        self._streams: list[ZMQStream] = []
+        self._streams: list[OwnStream] = []
         self._sockets: list[zmq.Socket[bytes]] = []
         # Sockets belong to the receiving thread.
         self._loop.add_callback(self._start, client)
@@ -62,7 +61,7 @@ class ConnectionWatch:
             socket = open_socket(client, zmq.SUB if watched.type == zmq.SUB else zmq.DEALER)
             socket.setsockopt(zmq.HEARTBEAT_IVL, round(1000 * HEARTBEAT))
             socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, round(1000 * HEARTBEAT_TIMEOUT))
-            stream = ZMQStream(socket.get_monitor_socket(_EVENTS), self._loop)
+            stream = OwnStream(socket.get_monitor_socket(_EVENTS), self._loop)
             stream.on_recv(partial(self._hear, number))
             connect_like(socket, client, watched)
             self._sockets.append(socket)

@@ -1,14 +1,25 @@
-"""Sockets of ours, connected to where a socket of the client's is."""
+"""Sockets of ours, and their streams, connected to where a socket of the client's is."""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+from typing import Any
+
 import zmq
 from ipyparallel import Client
 from ipyparallel.util import connect
+from zmq.eventloop.zmqstream import ZMQStream
 
 _KEYS = ("curve_serverkey", "curve_secretkey", "curve_publickey")
+
+
+class OwnStream(ZMQStream):
+    """A stream that may be closed while news of its socket is on the way: nothing to warn anybody of."""
+
+    def _handle_events(self, fd: Any, events: int) -> None:
+        if self.socket is not None:
+            super()._handle_events(fd, events)  # type: ignore[no-untyped-call]
 
 
 def open_socket(client: Client, kind: int = zmq.DEALER) -> zmq.Socket[bytes]:

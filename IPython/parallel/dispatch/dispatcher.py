@@ -38,6 +38,7 @@ from . import callback_threads, callbacks, task_states
 from .batch_policy import BatchPolicy
 from .groups import Engine, Group
 from .lines import Line, Task
+from .steady_condition import SteadyCondition
 from .wire import MISSING, PLAIN, Carrier, EngineLeft, HadBegun, Lost, Outcome, Report, Unknown
 
 _logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Dispatcher:
         self._policy = policy or BatchPolicy()
         # The garbage collector may come on a thread that holds it, and end an iteration, which cancels its calls.
         self._lock: threading.Lock | threading.RLock = threading.RLock()
-        self._idle = threading.Condition(self._lock)
+        self._idle = SteadyCondition(self._lock)
         self._engines: dict[str, Engine] = {}
         self._busy_lines: deque[Line] = deque()
         self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
@@ -109,33 +110,48 @@ class Dispatcher:
         ExecutorShutdown
             If the line is closed.
         """
-        with self._lock:
-            if self._refused is not None:
-                raise self._refused()
-            if line.closed:
-                raise ExecutorShutdown()
-            if not units:
-                return
-            self._count_in(line, units)
-            self._put_in_line(line, units)
-            stranded = self._stranded(line) if line.only is not None or not self._engines else []
-            groups = self._decide() if not self._full else []
-        self._send(groups)
-        self._fail_stranded(stranded)
+        groups: list[Any] = []
+        try:
+            with self._lock:
+                if self._refused is not None:
+                    raise self._refused()
+                if line.closed:
+                    raise ExecutorShutdown()
+                if not units:
+                    return
+                try:
+                    self._put_in_line(line, units, self._count_in(line, units))
+                    if (line.only is not None or not self._engines) and self._is_stranded(line):
+                        self._inbox.put((None, ENGINES))
+                    if not self._full:
+                        self._decide(groups)
+                except KeyboardInterrupt:
+                    self._mend_lines()  # before anybody else looks at them
+                    raise
+            self._send(groups)
+        except KeyboardInterrupt:
+            # It comes between any two calls of this thread; what was begun is brought to an end on another one.
+            self._inbox.put((None, lambda: self._recover(groups)))
+            raise
 
-    def _count_in(self, line: Line, units: Sequence[Sequence[Task]]) -> None:
+    def _count_in(self, line: Line, units: Sequence[Sequence[Task]]) -> int:
+        """Give tasks a line, and their places in the order of all; how many of them are outstanding."""
         if self._thread is None:
             self._start_thread()
+        counted = 0
         for unit in units:
             for task in unit:
                 task.line, task.serial = line, next(self._serials)
                 task.counted = not task.withdrawn
-                line.outstanding += task.counted
+                counted += task.counted
+        return counted
 
-    def _put_in_line(self, line: Line, units: Sequence[Sequence[Task]]) -> None:
+    def _put_in_line(self, line: Line, units: Sequence[Sequence[Task]], counted: int) -> None:
         if not line.waiting:
             self._busy_lines.append(line)
             self._lines.add(line)
+        # No call between the two, so no Ctrl-C.
+        line.outstanding += counted
         line.waiting.extend(units)
 
     def hold(self, line: Line, task: Task) -> None:
@@ -149,8 +165,9 @@ class Dispatcher:
         with self._lock:
             if self._refused is not None:
                 raise self._refused()
-            self._count_in(line, ((task,),))
+            counted = self._count_in(line, ((task,),))
             self._lines.add(line)
+            line.outstanding += counted
 
     def let_go(self, task: Task) -> None:
         """Let a held task wait in its line. Also while the interpreter exits, which waits for it."""
@@ -158,9 +175,9 @@ class Dispatcher:
         with self._lock:
             broken = self._broken
             if broken is None:
-                self._put_in_line(line, ((task,),))
+                self._put_in_line(line, ((task,),), 0)
             stranded = self._stranded(line)
-            groups = self._decide() if not self._full else []
+            groups = self._decide_anew()
         self._send(groups)
         self._fail_stranded(stranded)
         if broken is not None:
@@ -257,7 +274,7 @@ class Dispatcher:
     def leave_to_parent(self) -> None:
         """This process was forked: refuse work, whoever held the lock at that moment. Right after the fork."""
         self._lock = threading.Lock()
-        self._idle = threading.Condition(self._lock)
+        self._idle = SteadyCondition(self._lock)
         self._broken = self._refused = lambda: RuntimeError(
             "this client belongs to the parent process; make a new Client after the fork"
         )
@@ -287,23 +304,63 @@ class Dispatcher:
 
     # -- decisions, with the lock held
 
-    def _decide(self) -> list[Group]:
-        """The groups that go now. With the lock held; the caller sends them after letting go of it."""
-        groups: list[Group] = []
+    def _decide(self, groups: list[Any]) -> None:
+        """Make the groups that go now. With the lock held; the caller sends them after letting go of it.
+
+        The tasks of one that is being made stand in its place, so that whatever happens none is in nobody's hands.
+        """
         while self._busy_lines and (found := self._room()) is not None:
             line, engine = found
-            tasks = self._take(line, self._size(line, engine))
+            tasks: list[Task] = []
+            groups.append(tasks)
+            self._take(line, self._size(line, engine), tasks)
             if tasks:
-                group = Group(self.name, engine, line, tasks)
+                groups[-1] = group = Group(self.name, engine, line, tasks)
                 engine.groups.append(group)
                 line.engines.add(engine.name)
-                groups.append(group)
-        return groups
+            else:
+                groups.pop()
 
     def _decide_anew(self) -> list[Group]:
         """The groups that go now that engines may have room again."""
         self._full = False
-        return self._decide()
+        groups: list[Group] = []
+        self._decide(groups)
+        return groups
+
+    def _recover(self, groups: list[Any]) -> None:
+        """Ctrl-C came while these were made or sent: what did not leave waits again, what may have is asked for."""
+        with self._lock:
+            for group in groups:
+                if type(group) is list:
+                    self._requeue(task for task in group if not self._has_left(task))
+                elif group.is_leaving and not group.is_sent:
+                    group.sent()
+                elif not group.is_sent:
+                    self._take_back(group)
+            broken = self._broken
+        if broken is not None:
+            self.break_off(broken)  # again: what was in nobody's hands then is to fail, too
+        else:
+            self._refresh_engines()  # which decides anew, and sends
+            self._ask(all_groups=True)
+
+    def _has_left(self, task: Task) -> bool:
+        return any(task in group.pending.values() for group in self._groups())
+
+    def _take_back(self, group: Group) -> None:
+        engine = self._engines.get(group.engine)
+        if engine is not None:
+            engine.finish(group)
+        self._requeue(group.take_all())
+
+    def _mend_lines(self) -> None:
+        """Have each line among the busy ones that is, and no other; what waits has not begun."""
+        busy = [line for line in self._busy_lines if line.waiting]
+        self._busy_lines = deque(busy + [line for line in self._lines if line.waiting and line not in busy])
+        for line in self._busy_lines:
+            for task in line.waiting[0]:
+                task_states.give_back(task.future)
 
     def _room(self) -> tuple[Line, Engine] | None:
         """The next line, and the engine with the most room that it may use."""
@@ -331,18 +388,19 @@ class Dispatcher:
         # Units are single calls nearly always; a forced chunk counts as its size.
         return len(line.waiting) * len(line.waiting[0])
 
-    def _take(self, line: Line, size: int) -> list[Task]:
-        """Take up to `size` tasks, but whole units, off a line; lines take turns."""
-        tasks: list[Task] = []
+    def _take(self, line: Line, size: int, tasks: list[Task]) -> None:
+        """Move up to `size` tasks, but whole units, from a line to `tasks`; lines take turns."""
         waiting = line.waiting
         while waiting and (not tasks or (len(tasks) + len(waiting[0]) <= size and not waiting[0][0].alone)):
-            tasks += [task for task in waiting.popleft() if task_states.begin(task.future)]
+            begun = [task for task in waiting[0] if task_states.begin(task.future)]
+            # No call between the two, so no Ctrl-C.
+            tasks += begun
+            del waiting[0]
             if tasks and tasks[0].alone:
                 break
         self._busy_lines.remove(line)
         if waiting:
             self._busy_lines.append(line)
-        return tasks
 
     def _settled(self, line: Line, tasks: int) -> None:
         line.outstanding -= tasks
@@ -382,6 +440,7 @@ class Dispatcher:
     def _send(self, groups: list[Group]) -> None:
         interrupted: BaseException | None = None
         for group in groups:
+            group.is_leaving = True
             try:
                 self._transport.send(group, _hearer(weakref.ref(self), self._inbox, group))
             except EngineLeft as error:
@@ -398,10 +457,20 @@ class Dispatcher:
     # -- the dispatcher's thread
 
     def _start_thread(self) -> None:
+        """Start the dispatcher's thread. With the lock held."""
         self._thread = threading.Thread(
             target=_serve, args=(self._inbox, weakref.ref(self)), name="IPython.parallel dispatcher", daemon=True
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C, or no more threads: the next one who needs it starts another
+            self._thread = None
+            raise
+
+    def _is_served_here(self) -> bool:
+        """Whether this is the dispatcher's thread; Ctrl-C may have parted it from the dispatcher as it was started."""
+        with self._lock:
+            return self._thread is threading.current_thread()
 
     def _hear_safely(self, group: Group | None, news: Any) -> None:
         try:
@@ -499,15 +568,17 @@ class Dispatcher:
         return tied + [task for line in lines for task in self._stranded(line)]
 
     def _stranded(self, line: Line) -> list[Task]:
-        """The tasks that wait in a line whose engines are all gone, for good."""
-        if line.only is None:
-            for_good = line.fails_without_engines and not self._engines
-        else:  # an engine that has just come may not be noted yet
-            for_good = line.only.isdisjoint(self._engines) and line.only.isdisjoint(self._transport.engines())
-        if not for_good or line not in self._busy_lines:
+        """Take the tasks that wait in a line whose engines are all gone, for good."""
+        if not self._is_stranded(line) or line not in self._busy_lines:
             return []
         self._busy_lines.remove(line)
         return line.take_all()
+
+    def _is_stranded(self, line: Line) -> bool:
+        if line.only is None:
+            return line.fails_without_engines and not self._engines
+        # An engine that has just come may not be noted yet.
+        return line.only.isdisjoint(self._engines) and line.only.isdisjoint(self._transport.engines())
 
     def _fail_stranded(self, stranded: list[Task]) -> None:
         for task in stranded:
@@ -674,6 +745,9 @@ def _always(error: BaseException) -> Callable[[str], BaseException]:
 
 def _serve(inbox: queue.SimpleQueue[Any], dispatcher_ref: weakref.ref[Dispatcher]) -> None:
     """The dispatcher's thread; it ends with the dispatcher."""
+    if (served := dispatcher_ref()) is None or not served._is_served_here():
+        return
+    del served
     while (item := inbox.get()) is not None:
         dispatcher = dispatcher_ref()
         if dispatcher is None:

@@ -57,6 +57,7 @@ class Group:
     """Tasks on their way to one engine in one message."""
 
     _looks = 0
+    is_leaving = False  # from when on it may have been sent
 
     def __init__(self, client: str, engine: Engine, line: Line, tasks: list[Task]) -> None:
         self.engine = engine.name
