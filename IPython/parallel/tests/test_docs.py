@@ -12,9 +12,14 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any
 
 import pytest
 
+from IPython.parallel.errors import ExecutorShutdown
+from IPython.parallel.tests.contracts import calls
+from IPython.parallel.tests.contracts.harness import PATIENCE
 from IPython.parallel.tests.source_tree import find_source_tree
 
 PYTHON_BLOCK = re.compile(r"^( *)\.\. code-block:: python\n(?:\1   :.*\n)*\n((?:\1   .*\n|\s*\n)+)", re.MULTILINE)
@@ -75,6 +80,22 @@ def own_imports(code: str) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("IPython.parallel"):
             yield from ((str(node.module), alias.name) for alias in node.names)
+
+
+def test_the_bound_for_submit_holds(source: Path, client: Any) -> None:
+    (example,) = (code for code in examples(source / "docs/source/faults.rst") if "BoundedSemaphore" in code)
+    names: dict[str, Any] = {"view": client.load_balanced_view()}
+    exec(example, names)
+    names["room"] = BoundedSemaphore(20)
+    futures = []
+    for n in range(300):
+        futures.append(names["submit"](calls.identity, n))
+        assert sum(not future.done() for future in futures) <= 20
+    assert [future.result(PATIENCE) for future in futures] == list(range(300))
+    with pytest.raises(ExecutorShutdown):
+        names["view"].shutdown()
+        names["submit"](calls.identity, 0)
+    assert all(names["room"].acquire(timeout=PATIENCE) for _ in range(20))
 
 
 def test_ci_runs_the_commands_of_the_readme(source: Path) -> None:
