@@ -106,7 +106,7 @@ def wrap_really_apply(original: Callable[..., Any]) -> Callable[..., Any]:
     """`View._really_apply` that lets every function carry its errors, and whose results the view knows."""
 
     def _really_apply(self: Any, f: Any, args: Any = None, kwargs: Any = None, **flags: Any) -> Any:
-        room_of(self.client)  # notices when the controller is gone
+        room_of(self.client).stock.check()
         result = original(self, carrying_errors(f), args, kwargs, **flags)
         if isinstance(result, AsyncResult):
             state_of(self).note([result])

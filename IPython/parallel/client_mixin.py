@@ -11,7 +11,7 @@ from typing import Any
 from ipyparallel import AsyncHubResult, AsyncResult, Client
 
 from .buffered_result import BufferedResult
-from .engine_room import EngineRoom, existing_room
+from .engine_room import EngineRoom, existing_room, last_room_of
 from .errors import ClusterGone
 from .task_result import TaskResult
 
@@ -97,7 +97,7 @@ def wrap_close(original: Callable[..., None]) -> Callable[..., None]:
 
     def close(self: Client, linger: int | None = None) -> None:
         """Close the connection; see `ipyparallel.Client.close`. What is outstanding fails with `ClusterGone`."""
-        room = existing_room(self)
+        room = last_room_of(self)
         if room is not None:
             room.close()
         original(self, linger)
@@ -114,6 +114,9 @@ def wrap_send(original: Callable[..., Any]) -> Callable[..., Any]:
         room = existing_room(self)
         if room is not None and not self._closed:  # of a closed one, stock has an error of its own
             room.stock.check()
-        return original(self, *args, **kwargs)
+        sent = original(self, *args, **kwargs)
+        if room is not None:
+            room.stock.note_sent(sent)
+        return sent
 
     return _send

@@ -34,29 +34,44 @@ if TYPE_CHECKING:
     from .call_pickling import FreshFunction, PickledFunction
     from .map_result import MapResult
 
-_making = threading.Lock()
+# The garbage collector may come on a thread that holds it, and close a client.
+_making = threading.RLock()
 
 
 def room_of(client: Client) -> EngineRoom:
-    """The engine room of `client`, made when first asked for. Any thread."""
+    """The engine room of `client`, made when first asked for. Any thread.
+
+    Raises
+    ------
+    ClusterGone
+        If the client was closed before there was one.
+    """
     room = client.__dict__.get("_engine_room")
     if room is None:
         # By a thread of its own, where no Ctrl-C comes: half a room would keep connections that a second one needs.
         made: Future[EngineRoom] = Future()
         threading.Thread(target=_make_room, args=(client, made), name="IPython.parallel start").start()
         room = made.result()
+    if room is None:
+        raise ClusterGone("the client was closed")
     return room  # type: ignore[no-any-return]
 
 
 def _make_room(client: Client, made: Future[EngineRoom]) -> None:
     try:
         with _making:
-            room = client.__dict__.get("_engine_room")
-            if room is None:
-                room = client.__dict__["_engine_room"] = EngineRoom(client)
-        made.set_result(room)
+            if "_engine_room" not in client.__dict__:
+                client.__dict__["_engine_room"] = EngineRoom(client)
+        made.set_result(client.__dict__["_engine_room"])
     except BaseException as error:
         made.set_exception(error)
+
+
+def last_room_of(client: Client) -> EngineRoom | None:
+    """The engine room of a client that is being closed, if there is one; none will be made any more."""
+    with _making:
+        room: EngineRoom | None = client.__dict__.setdefault("_engine_room", None)
+    return room
 
 
 def existing_room(client: Client) -> EngineRoom | None:

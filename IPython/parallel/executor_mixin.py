@@ -21,8 +21,9 @@ from ipyparallel.client.view import LazyMapIterator, View
 from . import call_pickling
 from .carried_errors import single_call
 from .dispatch import callback_threads, callbacks
+from .dispatch.dispatcher import Dispatcher
 from .dispatch.lines import Line
-from .engine_room import room_of
+from .engine_room import existing_room, room_of
 from .errors import ExecutorShutdown
 from .future_mixin import leave_out
 from .held_calls import submit_held
@@ -130,8 +131,10 @@ def submit(self: View, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
         raise ExecutorShutdown()
     line = state.line(self)
     if line is None:
-        held = submit_held(self, fn, args, kwargs, {})
-        return _submit_alone(self, fn, args, kwargs) if held is None else held
+        with state.sending:
+            state.check()
+            held = submit_held(self, fn, args, kwargs, {})
+            return _submit_alone(self, fn, args, kwargs) if held is None else held
     return room_of(self.client).submit(
         self, line, fn, args, kwargs, name=getname(fn), label=self.label, retries=state.retries
     )
@@ -203,20 +206,24 @@ def _only_wait(args: tuple[Any, ...], wait: bool | None) -> bool:
 
 def _shut_down(view: View, wait: bool, cancel_futures: bool) -> None:
     state = state_of(view)
-    state.closed = True
-    for line in state.lines():
-        room_of(view.client).dispatcher.close(line, cancel=cancel_futures)
+    state.close()
+    for dispatcher, line in _lines_of(view):
+        dispatcher.close(line, cancel=cancel_futures)
     if cancel_futures:
         leave_out([result for result in state.under_way() if not result.cancel()])
     if wait:
         _wait(view)
 
 
+def _lines_of(view: View) -> list[tuple[Dispatcher, Line]]:
+    room = existing_room(view.client)  # without one, nothing was submitted
+    return [] if room is None else [(room.dispatcher, line) for line in state_of(view).lines()]
+
+
 def _wait(view: View) -> None:
-    state = state_of(view)
-    for line in state.lines():
-        room_of(view.client).dispatcher.wait(line)
-    left = state.under_way()
+    for dispatcher, line in _lines_of(view):
+        dispatcher.wait(line)
+    left = state_of(view).under_way()
     futures_wait(left)
     if not callback_threads.runs_here():
         callbacks.wait_until_called(left)

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from decorator import decorator
-from ipyparallel import LoadBalancedView
+from ipyparallel import AsyncMapResult, LoadBalancedView
 from ipyparallel.client.remotefunction import getname
 from ipyparallel.client.view import View
 
@@ -129,8 +129,12 @@ def _map(
         _submit_all(view, line, f, zip(*sequences), result, keywords.get("label"), unit)
     elif not (calls := list(zip(*sequences))):
         result.stand_for(())
-    elif not map_held(view, f, calls, keywords.get("label"), result):
-        return _map_alone(view, original, f, calls, deadline, block, keywords)
+    else:
+        state = state_of(view)
+        with state.sending:
+            state.check()
+            if not map_held(view, f, calls, keywords.get("label"), result):
+                result = _map_alone(view, original, f, calls, deadline, keywords)
     return result.get() if block else result
 
 
@@ -255,11 +259,10 @@ def _map_alone(
     f: Callable[..., Any],
     calls: Sequence[tuple[Any, ...]],
     deadline: float | None,
-    block: bool,
     keywords: dict[str, Any],
-) -> Any:
+) -> AsyncMapResult:
     """A map whose parts are messages of their own, made by ipyparallel of a function of one pickled tuple."""
     result = original(view, mapped_calls(f), [call_pickling.dumps(args) for args in calls], block=False, **keywords)
     result._deadline = deadline
     state_of(view).note([result])
-    return result.get() if block else result
+    return result

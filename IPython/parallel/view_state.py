@@ -15,7 +15,7 @@ from ipyparallel.client.view import View
 
 from .call_pickling import CLIENT
 from .dispatch.lines import Line
-from .errors import EngineDied
+from .errors import EngineDied, ExecutorShutdown
 
 # Flags of a load-balanced view that are about one message, and the scheduler's affair.
 _OWN_MESSAGE_FLAGS = ("after", "follow", "targets", "timeout", "track")
@@ -35,6 +35,9 @@ class ViewState:
         self._pinned: dict[str | frozenset[str], Line] = {}
         self._results: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.Lock()
+        # Held while a message of the view's own is sent, from the check on: a shutdown comes before or after it.
+        # Nothing that Python does as a lock is taken or given back, where Ctrl-C could come.
+        self.sending = threading.RLock()
         self._line: Line | None = None  # where calls wait, as long as no flag changes
         self._observing = False
         self.retries = 0  # of calls in that line
@@ -73,11 +76,25 @@ class ViewState:
     def pinned(self, engines: str | frozenset[str]) -> Line:
         """Where calls wait that must run on one engine, or on one of some."""
         with self._lock:
-            return self._pinned.setdefault(engines, Line(CLIENT, only=engines))
+            line = self._pinned.setdefault(engines, Line(CLIENT, only=engines))
+            line.closed = line.closed or self.closed  # it may have been made by a submit that a shutdown overtook
+            return line
 
     def lines(self) -> list[Line]:
         with self._lock:
             return [self.balanced, *self._pinned.values()]
+
+    def check(self) -> None:
+        """Raise ExecutorShutdown if the view takes no more work."""
+        if self.closed:
+            raise ExecutorShutdown()
+
+    def close(self) -> None:
+        """Take no more work; what is being sent is under way when this returns."""
+        with self.sending, self._lock:
+            self.closed = True
+            for line in (self.balanced, *self._pinned.values()):
+                line.closed = True
 
     def note(self, results: Iterable[Future[Any]]) -> None:
         """Remember results of messages until they are over: they live as long as that."""
@@ -87,7 +104,8 @@ class ViewState:
     def under_way(self) -> list[Any]:
         """The results of messages that are not over, or have callbacks that are still to run."""
         with self._lock:
-            return [result for result in self._results if not result.done() or result._done_callbacks]
+            results = list(self._results)
+        return [result for result in results if not result.done() or getattr(result, "_done_callbacks", False)]
 
 
 def state_of(view: View) -> ViewState:

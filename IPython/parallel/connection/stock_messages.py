@@ -40,6 +40,12 @@ class StockMessages:
         if broken is not None:
             raise broken()
 
+    def note_sent(self, future: Any) -> None:
+        """A message was sent: fail it, if it was overtaken by the end and nobody else will. Any thread."""
+        broken = self._broken
+        if broken is not None and isinstance(future, MessageFuture):
+            _fail(future, broken())
+
     def break_off(self, error: Callable[[], Exception]) -> None:
         """Fail all that is unanswered. On the client's receiving thread, where else answers are taken."""
         client = self._client()

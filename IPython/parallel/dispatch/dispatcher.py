@@ -675,8 +675,9 @@ class Dispatcher:
                 tasks = []
             groups = self._decide_anew()
         self._send(groups)
+        broken = self._broken  # what a closed client says of its sockets is a consequence
         for task in tasks:
-            self._fail(task, lost.error(task.name))
+            self._fail(task, lost.error(task.name) if broken is None else broken())
         self._fail_stranded(stranded)
         for engine in gone:
             self._bury(engine.name, [group for group in engine.groups if group.is_sent])
