@@ -67,6 +67,10 @@ class ConnectionWatch:
             self._sockets.append(socket)
             self._streams.append(stream)
 
+        # None is up before it was heard of. Waiting twice, so that what a loop that was held up has not read counts.
+        self._down.update(range(len(self._sockets)))
+        self._loop.call_later(HEARTBEAT + HEARTBEAT_TIMEOUT, self._loop.call_later, self._grace, self._look)
+
     def _hear(self, number: int, message: list[Any]) -> None:
         event = parse_monitor_message(message)["event"]
         if event == zmq.EVENT_DISCONNECTED:

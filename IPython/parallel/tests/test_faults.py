@@ -225,8 +225,10 @@ def test_work_fails_where_no_engine_is_to_join(start: Callable[[int], Own]) -> N
 def stock_calls(client: ipyparallel.Client, gate: Gate) -> dict[str, Any]:
     """A result of every kind that ipyparallel itself sends and waits for; each engine stands before the gate."""
     direct, balanced = client[:], client.load_balanced_view()
+    before_the_gate = direct.apply_async(calls.pass_gate, gate.address)
+    gate.wait_for_arrivals(len(client.ids))  # another scheduler's messages may be faster
     kinds = {
-        "all engines": direct.apply_async(calls.pass_gate, gate.address),
+        "all engines": before_the_gate,
         "one engine": client[0].apply_async(calls.pass_gate, gate.address),
         "broadcast": client.broadcast_view().apply_async(calls.pass_gate, gate.address),
         "balanced": balanced.apply_async(calls.add, 1, 2),
@@ -249,7 +251,6 @@ def test_a_controller_that_is_gone_fails_results_of_every_kind(
     client = own.client
     with ipyparallel.Client(str(own.cluster.connection_file)) as other:
         results = stock_calls(client, gate)
-        gate.wait_for_arrivals(2)
         results["another client's"] = other.get_result(results["all engines"].msg_ids, owner=False)
         faults.send(own.controllers, number)
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
@@ -268,13 +269,24 @@ def test_a_controller_that_is_gone_fails_results_of_every_kind(
         assert client.load_balanced_view().map_sync(calls.identity, range(1000)) == list(range(1000))
 
 
+def test_a_controller_that_stops_before_the_first_call_is_gone(start: Callable[[int], Own]) -> None:
+    """Its host takes connections that nobody answers, so none ever breaks."""
+    own = start(1)
+    with ipyparallel.Client(str(own.cluster.connection_file)) as new:
+        faults.send(own.controllers, signal.SIGSTOP)
+        future = new.load_balanced_view().submit(calls.add, 1, 2)
+        assert isinstance(future.exception(faults.CONTROLLER_LIMIT), ClusterGone)
+        assert_refused(new)
+        faults.send(own.controllers, signal.SIGCONT)
+        assert works_again(new) == 3
+
+
 @pytest.mark.parametrize("part", ["task", "iopub"])
 def test_a_controller_that_lost_one_of_its_processes_is_gone(
     part: str, start: Callable[[int], Own], new_gate: Callable[[], Gate]
 ) -> None:
     own, gate = start(1), new_gate()
     results = stock_calls(own.client, gate)
-    gate.wait_for_arrivals(1)
     port = json.loads(own.cluster.connection_file.read_text())[part]
     faults.send([process for process in own.controllers if port in listening(process)], signal.SIGKILL)
     concurrent.futures.wait(results.values(), faults.CONTROLLER_LIMIT)
