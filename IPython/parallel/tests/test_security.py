@@ -61,21 +61,25 @@ import json, os, stat
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-def is_of(process, top):
+def of_those_left(look, things):
     import psutil
-    try:
-        return process.environ().get("IPYTHONDIR") == str(top)
-    except (psutil.Error, OSError):  # another's, or just gone
-        return False
+    for thing in things:
+        try:
+            yield thing, look(thing)
+        except (psutil.Error, OSError):  # another user's, or gone meanwhile
+            pass
 
 def look():
     import psutil
     top = Path(os.environ["IPYTHONDIR"])
-    modes = {str(path): stat.S_IMODE(path.lstat().st_mode) for path in [top, *top.rglob("*")]}
-    family = [process for process in psutil.process_iter() if is_of(process, top)]
-    listening = {c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
-    key = json.loads((top / "security" / "ipcontroller-local-client.json").read_text())["key"]
-    knowing = [str(path) for path in top.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
+    files = [top, *top.rglob("*")]
+    modes = {str(path): stat.S_IMODE(mode.st_mode) for path, mode in of_those_left(Path.lstat, files)}
+    environments = of_those_left(psutil.Process.environ, psutil.process_iter())
+    family = [process for process, variables in environments if variables.get("IPYTHONDIR") == str(top)]
+    sockets = [c for _, some in of_those_left(lambda p: p.net_connections("inet"), family) for c in some]
+    listening = {c.laddr.ip for c in sockets if c.status == psutil.CONN_LISTEN}
+    key = json.loads((top / "security" / "ipcontroller-local-client.json").read_text())["key"].encode()
+    knowing = [str(path) for path, content in of_those_left(Path.read_bytes, files) if key in content]
     return {"top": str(top), "modes": modes, "listening": sorted(listening), "knowing": knowing}
 
 if __name__ == "__main__":
@@ -88,7 +92,8 @@ def test_the_command_lines_cluster_is_its_users_alone_and_leaves_nothing(tmp_pat
     script = tmp_path / "script.py"
     script.write_text(LOOK_AROUND)
     command = [sys.executable, "-m", "IPython.parallel", "-n", "1", "--quiet", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, umask=0, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, umask=0)
+    assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     modes, top = found["modes"], found["top"]
     assert modes[top] == 0o700 and found["listening"] == [LOOPBACK]
