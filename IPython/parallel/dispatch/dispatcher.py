@@ -8,8 +8,8 @@ The journey of a task::
 
 - `Line`: the tasks of one view that wait, in order. A cancel reaches a task as long as it lies here.
 - `Group`: tasks that travelled together to one engine; from then on they are RUNNING.
-- Whoever submits, or whoever hears that an engine has room, decides under the lock which groups go, and sends them
-  after letting go of it. Nothing is sent, unpickled or settled with the lock held.
+- Whoever submits, or whoever hears that an engine has room, decides under the lock which groups go (`Schedule`), and
+  sends them after letting go of it. Nothing is sent, unpickled or settled with the lock held.
 - Reports are put into the inbox by the thread that receives them, which never waits. The dispatcher's thread
   takes them out: first it lets the next groups go, then it settles futures. Users' callbacks run on a thread of
   their own (`callbacks`), so that a callback that waits keeps nobody from being settled.
@@ -29,26 +29,22 @@ import queue
 import threading
 import uuid
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import ClusterGone, ExecutorShutdown
-from . import callback_threads, callbacks, task_states
+from . import callback_threads, callbacks, inbox, task_states
 from .batch_policy import BatchPolicy
-from .groups import Engine, Group
+from .groups import Group
 from .lines import Line, Task
+from .schedule import Schedule
 from .steady_condition import SteadyCondition
-from .wire import MISSING, PLAIN, Carrier, EngineLeft, HadBegun, Lost, Outcome, Report, Unknown
+from .wire import Carrier, EngineLeft, HadBegun, Lost, Outcome, Report, Unknown
 
 _logger = logging.getLogger(__name__)
 
-# Reports of up to that many calls may be handled on the thread that receives them.
-_FEW = 4
 # Seconds after which an exiting interpreter looks whether there are engines; twice none, and nobody waits any more.
 _PATIENCE_AT_EXIT = 2.0
-# News of no group, and of one whose engine is gone.
-ENGINES, DOUBT, LOOK, GONE = "engines", "doubt", "look", "gone"
 
 
 class Dispatcher:
@@ -75,28 +71,24 @@ class Dispatcher:
         self._over = over
         self.name = uuid.uuid4().hex
         self._transport = transport
-        self._policy = policy or BatchPolicy()
         # The garbage collector may come on a thread that holds it, and end an iteration, which cancels its calls.
         self._lock: threading.Lock | threading.RLock = threading.RLock()
         self._idle = SteadyCondition(self._lock)
-        self._engines: dict[str, Engine] = {}
-        self._busy_lines: deque[Line] = deque()
-        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
-        self._orphans: list[Group] = []  # whose engine is gone, and who knows what it had begun has not said so yet
         self._serials = itertools.count()
-        self._full = False  # no engine had room when last looked: saves looking again at every submit
         self._refused: Callable[[], Exception] | None = None  # why nothing is taken any more
         self._broken: Callable[[], Exception] | None = None  # why what there is is not done any more either
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._schedule = Schedule(
+            self.name, policy or BatchPolicy(), present=transport.engines, leave_out=inbox.leaver_out(self._inbox)
+        )
         self._thread: threading.Thread | None = None
         weakref.finalize(self, self._inbox.put, None)
-        transport.watch(_putter(self._inbox), _doubter(self._inbox))
+        transport.watch(inbox.putter(self._inbox), inbox.doubter(self._inbox))
         self._refresh_engines()
 
     def __repr__(self) -> str:
         with self._lock:
-            buffered = sum(len(unit) for line in self._busy_lines for unit in line.waiting)
-            groups = self._groups()
+            buffered, groups = self._schedule.buffered(), self._schedule.groups()
         calls = sum(len(group.pending) for group in groups)
         return f"<Dispatcher [{buffered} buffered | {len(groups)} groups ({calls} calls) in flight]>"
 
@@ -110,6 +102,7 @@ class Dispatcher:
         ExecutorShutdown
             If the line is closed.
         """
+        schedule = self._schedule
         groups: list[Any] = []
         try:
             with self._lock:
@@ -120,13 +113,13 @@ class Dispatcher:
                 if not units:
                     return
                 try:
-                    self._put_in_line(line, units, self._count_in(line, units))
-                    if (line.only is not None or not self._engines) and self._is_stranded(line):
-                        self._inbox.put((None, ENGINES))
-                    if not self._full:
-                        self._decide(groups)
+                    schedule.put_in_line(line, units, self._count_in(line, units))
+                    if (line.only is not None or not schedule.engines) and schedule.is_stranded(line):
+                        self._inbox.put((None, inbox.ENGINES))
+                    if not schedule.full:
+                        schedule.decide(groups)
                 except KeyboardInterrupt:
-                    self._mend_lines()  # before anybody else looks at them
+                    schedule.mend_lines()  # before anybody else looks at them
                     raise
             self._send(groups)
         except KeyboardInterrupt:
@@ -146,14 +139,6 @@ class Dispatcher:
                 counted += task.counted
         return counted
 
-    def _put_in_line(self, line: Line, units: Sequence[Sequence[Task]], counted: int) -> None:
-        if not line.waiting:
-            self._busy_lines.append(line)
-            self._lines.add(line)
-        # No call between the two, so no Ctrl-C.
-        line.outstanding += counted
-        line.waiting.extend(units)
-
     def hold(self, line: Line, task: Task) -> None:
         """Count a task as outstanding in `line`, where it will wait only when `let_go` says so.
 
@@ -166,7 +151,7 @@ class Dispatcher:
             if self._refused is not None:
                 raise self._refused()
             counted = self._count_in(line, ((task,),))
-            self._lines.add(line)
+            self._schedule.lines.add(line)
             line.outstanding += counted
 
     def let_go(self, task: Task) -> None:
@@ -175,9 +160,9 @@ class Dispatcher:
         with self._lock:
             broken = self._broken
             if broken is None:
-                self._put_in_line(line, ((task,),), 0)
-            stranded = self._stranded(line)
-            groups = self._decide_anew()
+                self._schedule.put_in_line(line, ((task,),), 0)
+            stranded = self._schedule.take_stranded(line)
+            groups = self._schedule.decide_anew()
         self._send(groups)
         self._fail_stranded(stranded)
         if broken is not None:
@@ -241,10 +226,8 @@ class Dispatcher:
     def abandon(self, line: Line, error: Callable[[], Exception]) -> None:
         """Nobody waits any more for the calls of `line`: fail them. Engines may go on with what was sent."""
         with self._lock:
-            tasks = [task for group in self._groups() if group.line is line for task in group.take_all()]
-            if line in self._busy_lines:  # given back by an engine, after all that waited was cancelled
-                self._busy_lines.remove(line)
-                tasks += line.take_all()
+            tasks = self._schedule.take_under_way(line)
+            tasks += self._schedule.take_line(line)  # given back by an engine, after all that waited was cancelled
         for task in tasks:
             self._fail(task, error())
 
@@ -257,19 +240,15 @@ class Dispatcher:
             self._refused = lambda: RuntimeError("cannot schedule new futures after interpreter shutdown")
             alone = False
             while not self._idle.wait_for(self._is_done, _PATIENCE_AT_EXIT):
-                if alone and not self._engines:
+                if alone and not self._schedule.engines:
                     break
-                alone = not self._engines
+                alone = not self._schedule.engines
             else:
                 return
         self.break_off(lambda: ClusterGone("no engine was left when the interpreter exited"))
 
-    def _groups(self) -> list[Group]:
-        """All that are under way, and those whose engine is gone. With the lock held."""
-        return [group for engine in self._engines.values() for group in engine.groups] + self._orphans
-
     def _is_done(self) -> bool:
-        return not any(line.outstanding for line in self._lines)
+        return not any(line.outstanding for line in self._schedule.lines)
 
     def leave_to_parent(self) -> None:
         """This process was forked: refuse work, whoever held the lock at that moment. Right after the fork."""
@@ -283,10 +262,7 @@ class Dispatcher:
         """The client is closed, or the controller gone: fail what is outstanding, refuse what comes later."""
         with self._lock:
             self._broken = self._refused = error
-            tasks = [task for line in self._busy_lines for task in line.take_all()]
-            tasks += [task for group in self._groups() for task in group.take_all()]
-            self._engines.clear()
-            self._busy_lines.clear()
+            tasks = self._schedule.take_everything()
         for task in tasks:
             self._fail(task, error())
 
@@ -300,140 +276,7 @@ class Dispatcher:
         if self._refused is self._broken:
             self._refused = None
         self._broken = None
-        self._inbox.put((None, ENGINES))
-
-    # -- decisions, with the lock held
-
-    def _decide(self, groups: list[Any]) -> None:
-        """Make the groups that go now. With the lock held; the caller sends them after letting go of it.
-
-        The tasks of one that is being made stand in its place, so that whatever happens none is in nobody's hands.
-        """
-        while self._busy_lines and (found := self._room()) is not None:
-            line, engine = found
-            tasks: list[Task] = []
-            groups.append(tasks)
-            self._take(line, self._size(line, engine), tasks)
-            if tasks:
-                groups[-1] = group = Group(self.name, engine, line, tasks)
-                engine.groups.append(group)
-                line.engines.add(engine.name)
-            else:
-                groups.pop()
-
-    def _decide_anew(self) -> list[Group]:
-        """The groups that go now that engines may have room again."""
-        self._full = False
-        groups: list[Group] = []
-        self._decide(groups)
-        return groups
-
-    def _recover(self, groups: list[Any]) -> None:
-        """Ctrl-C came while these were made or sent: what did not leave waits again, what may have is asked for."""
-        with self._lock:
-            for group in groups:
-                if type(group) is list:
-                    self._requeue(task for task in group if not self._has_left(task))
-                elif group.is_leaving and not group.is_sent:
-                    group.sent()
-                elif not group.is_sent:
-                    self._take_back(group)
-            broken = self._broken
-        if broken is not None:
-            self.break_off(broken)  # again: what was in nobody's hands then is to fail, too
-        else:
-            self._refresh_engines()  # which decides anew, and sends
-            self._ask(all_groups=True)
-
-    def _has_left(self, task: Task) -> bool:
-        return any(task in group.pending.values() for group in self._groups())
-
-    def _take_back(self, group: Group) -> None:
-        engine = self._engines.get(group.engine)
-        if engine is not None:
-            engine.finish(group)
-        self._requeue(group.take_all())
-
-    def _mend_lines(self) -> None:
-        """Have each line among the busy ones that is, and no other; what waits has not begun."""
-        busy = [line for line in self._busy_lines if line.waiting]
-        self._busy_lines = deque(busy + [line for line in self._lines if line.waiting and line not in busy])
-        for line in self._busy_lines:
-            for task in line.waiting[0]:
-                task_states.give_back(task.future)
-
-    def _room(self) -> tuple[Line, Engine] | None:
-        """The next line, and the engine with the most room that it may use."""
-        depth = self._policy.depth()
-        free = [engine for engine in self._engines.values() if engine.has_room(depth)]
-        self._full = not free
-        free.sort(key=lambda engine: len(engine.groups))
-        for line in self._busy_lines:
-            for engine in free:
-                if line.may_use(engine):
-                    return line, engine
-        return None
-
-    def _size(self, line: Line, engine: Engine) -> int:
-        size = self._policy.size(self._waiting_calls(line), self._width(line))
-        # What waits at an engine cannot be cancelled: behind a call of unknown length little may wait.
-        return min(size, 2 * engine.groups[-1].size) if engine.groups else size
-
-    def _width(self, line: Line) -> int:
-        engines = len(self._engines) if line.only is None else len(line.only & self._engines.keys())
-        return min(engines, line.max_engines or engines)
-
-    @staticmethod
-    def _waiting_calls(line: Line) -> int:
-        # Units are single calls nearly always; a forced chunk counts as its size.
-        return len(line.waiting) * len(line.waiting[0])
-
-    def _take(self, line: Line, size: int, tasks: list[Task]) -> None:
-        """Move up to `size` tasks, but whole units, from a line to `tasks`; lines take turns."""
-        waiting = line.waiting
-        while waiting and (not tasks or (len(tasks) + len(waiting[0]) <= size and not waiting[0][0].alone)):
-            begun = [task for task in waiting[0] if task_states.begin(task.future)]
-            # No call between the two, so no Ctrl-C.
-            tasks += begun
-            del waiting[0]
-            if tasks and tasks[0].alone:
-                break
-        self._busy_lines.remove(line)
-        if waiting:
-            self._busy_lines.append(line)
-
-    def _settled(self, line: Line, tasks: int) -> None:
-        line.outstanding -= tasks
-        if line.outstanding == line.calling_back:
-            self._idle.notify_all()
-
-    def _count_settled(self, task: Task) -> None:
-        """A task is over when its callbacks have run, too: whoever waits for the line may rely on what they did."""
-        calling_back = bool(task.future._done_callbacks)
-        with self._lock:
-            task.line.calling_back += calling_back
-            self._settled(task.line, not calling_back)
-        if calling_back:
-            callbacks.after_callbacks(task.future, lambda: self._count_called_back(task.line))
-
-    def _count_called_back(self, line: Line) -> None:
-        with self._lock:
-            line.calling_back -= 1
-            self._settled(line, 1)
-
-    def _requeue(self, tasks: Iterable[Task]) -> None:
-        """Put tasks that left but never ran into their lines again, in the order of submission."""
-        by_line: dict[Line, list[Sequence[Task]]] = {}
-        for task in tasks:
-            task_states.give_back(task.future)
-            if task.line.cancels or task.unwanted:
-                self._inbox.put((None, task.future.cancel))
-                continue
-            by_line.setdefault(task.line, []).append((task,))
-        for line, units in by_line.items():
-            if not line.waiting:
-                self._busy_lines.append(line)
-            line.put_back(units)
+        self._inbox.put((None, inbox.ENGINES))
 
     # -- sending
 
@@ -442,24 +285,35 @@ class Dispatcher:
         for group in groups:
             group.is_leaving = True
             try:
-                self._transport.send(group, _hearer(weakref.ref(self), self._inbox, group))
+                self._transport.send(group, inbox.hearer(weakref.ref(self), self._inbox, group))
             except EngineLeft as error:
-                self._inbox.put((group, Lost(_always(error), sent=False)))
+                self._inbox.put((group, Lost(inbox.always(error), sent=False)))
             except BaseException as error:  # the client was closed meanwhile, say, or Ctrl-C: no call without an end
-                self._inbox.put((group, Lost(_always(error))))
+                self._inbox.put((group, Lost(inbox.always(error))))
                 interrupted = error if not isinstance(error, Exception) else interrupted
             group.sent()
-            if group.engine not in self._engines:  # it left just now, and was buried without this group
-                self._inbox.put((group, GONE))
+            if group.engine not in self._schedule.engines:  # it left just now, and was buried without this group
+                self._inbox.put((group, inbox.GONE))
         if interrupted is not None:
             raise interrupted
+
+    def _recover(self, groups: list[Any]) -> None:
+        """Ctrl-C came while these were made or sent: what did not leave waits again, what may have is asked for."""
+        with self._lock:
+            self._schedule.take_back(groups)
+            broken = self._broken
+        if broken is not None:
+            self.break_off(broken)  # again: what was in nobody's hands then is to fail, too
+        else:
+            self._refresh_engines()  # which decides anew, and sends
+            self._ask(all_groups=True)
 
     # -- the dispatcher's thread
 
     def _start_thread(self) -> None:
         """Start the dispatcher's thread. With the lock held."""
         self._thread = threading.Thread(
-            target=_serve, args=(self._inbox, weakref.ref(self)), name="IPython.parallel dispatcher", daemon=True
+            target=inbox.serve, args=(self._inbox, weakref.ref(self)), name="IPython.parallel dispatcher", daemon=True
         )
         try:
             self._thread.start()
@@ -467,18 +321,18 @@ class Dispatcher:
             self._thread = None
             raise
 
-    def _is_served_here(self) -> bool:
+    def is_served_here(self) -> bool:
         """Whether this is the dispatcher's thread; Ctrl-C may have parted it from the dispatcher as it was started."""
         with self._lock:
             return self._thread is threading.current_thread()
 
-    def _hear_safely(self, group: Group | None, news: Any) -> None:
+    def hear_safely(self, group: Group | None, news: Any) -> None:
         try:
             self._hear(group, news)
         except BaseException as error:
             _logger.exception("the dispatcher could not handle a message")
             if isinstance(news, Report):  # whatever it says, nobody shall wait for ever
-                self._inbox.put((group, Lost(_always(error))))
+                self._inbox.put((group, Lost(inbox.always(error))))
 
     def _hear(self, group: Group | None, news: Any) -> None:
         """Take one message out of the inbox. On the dispatcher's thread, or for a light one on the receiving thread."""
@@ -494,16 +348,16 @@ class Dispatcher:
             self._bury(group.engine, [group])
 
     def _hear_of_cluster(self, news: Any) -> None:
-        if news in (DOUBT, LOOK):
-            self._ask(all_groups=news == DOUBT)
+        if news in (inbox.DOUBT, inbox.LOOK):
+            self._ask(all_groups=news == inbox.DOUBT)
         else:
             self._refresh_engines()
 
     def _refresh_engines(self) -> None:
         names = self._transport.engines()
         with self._lock:
-            gone, stranded = self._note_engines(names)
-            groups = self._decide_anew()
+            gone, stranded = self._schedule.note_engines(names)
+            groups = self._schedule.decide_anew()
         self._send(groups)
         self._fail_stranded(stranded)
         for engine in gone:
@@ -512,73 +366,35 @@ class Dispatcher:
     def _ask(self, *, all_groups: bool) -> None:
         """A report may be lost: ask the engines about all groups, or about those that they have had for long."""
         with self._lock:
-            sent = [group for engine in self._engines.values() for group in engine.groups if group.is_sent]
-            asked = [group for group in sent if all_groups or group.is_overdue()]
+            asked = [group for group in self._schedule.sent() if all_groups or group.is_overdue()]
         for group in asked:
-            self._transport.ask(group, _hearer(weakref.ref(self), self._inbox, group))
-
-    def _note_engines(self, names: Sequence[str]) -> tuple[list[Engine], list[Task]]:
-        """Take up new engines, drop those that are gone; these, and the tasks that could run there only."""
-        for name in names:
-            self._engines.setdefault(name, Engine(name))
-        gone = [self._engines.pop(name) for name in self._engines.keys() - set(names)]
-        for line in self._lines if gone else ():
-            line.engines.difference_update(engine.name for engine in gone)
-        return gone, [task for line in list(self._busy_lines) for task in self._stranded(line)]
+            self._transport.ask(group, inbox.hearer(weakref.ref(self), self._inbox, group))
 
     def _bury(self, engine: str, groups: list[Group]) -> None:
         """An engine is gone: of what was sent there, what it had begun fails, and the rest goes elsewhere."""
         if not groups:
             return
         with self._lock:
-            self._orphans += groups
+            self._schedule.keep_orphans(groups)
         number = max(group.number for group in groups)
-        begun = self._transport.give_up(engine, number, _teller(weakref.ref(self), self._inbox, engine, groups))
+        begun = self._transport.give_up(engine, number, inbox.teller(weakref.ref(self), self._inbox, engine, groups))
         if begun is not Unknown.NOT_YET:
-            self._divide(engine, groups, None if begun is Unknown.FOR_EVER else begun)
+            self.divide(engine, groups, None if begun is Unknown.FOR_EVER else begun)
 
-    def _divide(self, engine: str, groups: list[Group], begun: HadBegun | None) -> None:
+    def divide(self, engine: str, groups: list[Group], begun: HadBegun | None) -> None:
         """It is known, or never will be, what an engine had begun that is gone."""
         with self._lock:
-            self._orphans = [group for group in self._orphans if group not in groups]
-            lost = [task for group in groups for task in group.take_begun(begun)]
-            rest = [task for group in groups for task in group.take_all()]
-            # A call that has taken the last engine along does not lie in wait for the next one.
-            retried = [task for task in lost if self._engines and task.retry()]
-            stranded = self._send_elsewhere(engine, retried + rest)
-            decided = self._decide_anew()
+            lost, rest = self._schedule.divide(groups, begun)
+            stranded = self._send_elsewhere(engine, rest)
+            decided = self._schedule.decide_anew()
         self._send(decided)
         for task in lost:
-            if task not in retried:
-                self._fail(task, self._transport.died(engine, task.name))
+            self._fail(task, self._transport.died(engine, task.name))
         self._fail_stranded(stranded)
 
     def _send_elsewhere(self, engine: str, tasks: list[Task]) -> list[Task]:
-        """Let tasks wait again that `engine` will not run; those that nobody else will run."""
-        if self._broken is not None:
-            return tasks
-        left = self._engines.keys() - {engine}
-
-        def is_tied(task: Task) -> bool:
-            return task.line.only is not None and task.line.only.isdisjoint(left)
-
-        self._requeue([task for task in tasks if not is_tied(task)])
-        tied = [task for task in tasks if is_tied(task)]
-        lines = {task.line for task in tasks} if not self._engines else ()
-        return tied + [task for line in lines for task in self._stranded(line)]
-
-    def _stranded(self, line: Line) -> list[Task]:
-        """Take the tasks that wait in a line whose engines are all gone, for good."""
-        if not self._is_stranded(line) or line not in self._busy_lines:
-            return []
-        self._busy_lines.remove(line)
-        return line.take_all()
-
-    def _is_stranded(self, line: Line) -> bool:
-        if line.only is None:
-            return line.fails_without_engines and not self._engines
-        # An engine that has just come may not be noted yet.
-        return line.only.isdisjoint(self._engines) and line.only.isdisjoint(self._transport.engines())
+        """Let tasks wait again that `engine` will not run; those that nobody else will run. With the lock held."""
+        return tasks if self._broken is not None else self._schedule.send_elsewhere(engine, tasks)
 
     def _fail_stranded(self, stranded: list[Task]) -> None:
         for task in stranded:
@@ -586,44 +402,13 @@ class Dispatcher:
 
     def _hear_report(self, group: Group, report: Report) -> None:
         with self._lock:
-            outcomes = self._account(group, report)
-            groups = self._decide_anew()
+            outcomes = self._schedule.account(group, report)
+            groups = self._schedule.decide_anew()
         self._send(groups)
-        self._settle(group, outcomes)
-
-    def _account(self, group: Group, report: Report) -> list[tuple[Task, Outcome]]:
-        """Note what `report` says; the tasks it settles. With the lock held."""
-        engine = self._engines.get(group.engine)
-        if engine is not None and report.epoch > engine.epoch:
-            self._new_epoch(engine, report)
-            engine.overrunning = group
-        if engine is not None and report.final:
-            engine.finish(group)
-        settled = [(group.pending.pop(o.serial), o) for o in report.outcomes if o.serial in group.pending]
-        missing = [task for task, outcome in settled if outcome.status == MISSING]
-        if engine is not None:
-            engine.known.difference_update((group.line.space, task.function.key) for task in missing if task.function)
-        returned = [group.pending.pop(serial) for serial in report.returned if serial in group.pending]
-        self._requeue(missing + returned)
-        if report.final and report.outcomes:
-            seconds = report.outcomes[-1].completed - report.outcomes[0].started
-            self._policy.observe(len(report.outcomes), seconds)
         if report.final and group.pending:
             # Whatever this is an error of, nobody shall wait for ever.
             self._inbox.put((group, Lost(lambda call: RuntimeError(f"the engine did not say what became of {call}()"))))
-        return [(task, outcome) for task, outcome in settled if outcome.status != MISSING]
-
-    def _new_epoch(self, engine: Engine, report: Report) -> None:
-        """What waits at the engine behind a group that overran will be given back unrun: take it back now.
-
-        What came to the engine before may have run, and the report on it be lost.
-        """
-        engine.epoch = report.epoch
-        self._policy.overrun()
-        behind = [group for group in engine.groups if group.number > report.last and group.epoch < report.epoch]
-        for group in behind:
-            engine.groups.remove(group)
-            self._requeue(group.take_all())
+        self._settle(group, outcomes)
 
     def _settle(self, group: Group, outcomes: list[tuple[Task, Outcome]]) -> None:
         line = group.line
@@ -665,15 +450,13 @@ class Dispatcher:
         # The news of an engine's end may come after that of its groups: nothing more may be sent there.
         names = [name for name in self._transport.engines() if lost.sent or name != group.engine]
         with self._lock:
-            engine = self._engines.get(group.engine)
-            if engine is not None:
-                engine.finish(group)
-            gone, stranded = self._note_engines(names)
+            self._schedule.finish(group)
+            gone, stranded = self._schedule.note_engines(names)
             tasks = group.take_all()
             if not lost.sent:
                 stranded += self._send_elsewhere(group.engine, tasks)
                 tasks = []
-            groups = self._decide_anew()
+            groups = self._schedule.decide_anew()
         self._send(groups)
         broken = self._broken  # what a closed client says of its sockets is a consequence
         for task in tasks:
@@ -682,76 +465,26 @@ class Dispatcher:
         for engine in gone:
             self._bury(engine.name, [group for group in engine.groups if group.is_sent])
 
+    def _settled(self, line: Line, tasks: int) -> None:
+        line.outstanding -= tasks
+        if line.outstanding == line.calling_back:
+            self._idle.notify_all()
+
+    def _count_settled(self, task: Task) -> None:
+        """A task is over when its callbacks have run, too: whoever waits for the line may rely on what they did."""
+        calling_back = bool(task.future._done_callbacks)
+        with self._lock:
+            task.line.calling_back += calling_back
+            self._settled(task.line, not calling_back)
+        if calling_back:
+            callbacks.after_callbacks(task.future, lambda: self._count_called_back(task.line))
+
+    def _count_called_back(self, line: Line) -> None:
+        with self._lock:
+            line.calling_back -= 1
+            self._settled(line, 1)
+
     def _fail(self, task: Task, error: BaseException) -> None:
         """Fail a task that has left; of one that waits, a cancel may have come first."""
         task.future.fail(error)
         self._count_settled(task)
-
-
-def _putter(inbox: queue.SimpleQueue[Any]) -> Callable[..., None]:
-    """What the transport calls when engines come and go: it must neither block nor keep the dispatcher alive."""
-    return lambda *mark: inbox.put((None, *mark) if mark else (None, ENGINES))
-
-
-def _doubter(inbox: queue.SimpleQueue[Any]) -> Callable[[bool], None]:
-    """What the transport calls when reports may be lost: it must neither block nor keep the dispatcher alive."""
-    return lambda certain: inbox.put((None, DOUBT if certain else LOOK))
-
-
-def _teller(
-    dispatcher_ref: weakref.ref[Dispatcher], inbox: queue.SimpleQueue[Any], engine: str, groups: list[Group]
-) -> Callable[[HadBegun | None], None]:
-    """What the transport calls when it knows what an engine had begun: it must not block, or keep anything alive."""
-
-    def divide(begun: HadBegun | None) -> None:
-        dispatcher = dispatcher_ref()
-        if dispatcher is not None:
-            dispatcher._divide(engine, groups, begun)
-
-    return lambda begun: inbox.put((None, lambda: divide(begun)))
-
-
-def _hearer(
-    dispatcher_ref: weakref.ref[Dispatcher], inbox: queue.SimpleQueue[Any], group: Group
-) -> Callable[[Report | Lost], None]:
-    """What the transport calls with reports of `group`: it must neither block nor keep the dispatcher alive.
-
-    Handing a report to the dispatcher's thread costs more than a small call. What nobody's code is needed for is done
-    on the thread that calls, if nothing waits that came before.
-    """
-
-    def hear(news: Report | Lost) -> None:
-        dispatcher = dispatcher_ref() if inbox.empty() and _is_light(news) else None
-        if dispatcher is None:
-            inbox.put((group, news))
-        else:
-            dispatcher._hear_safely(group, news)
-
-    return hear
-
-
-def _is_light(news: Report | Lost) -> bool:
-    """Whether a report is of a few calls whose outcomes are plain values: nothing to unpickle, print or raise."""
-    return (
-        isinstance(news, Report)
-        and len(news.outcomes) <= _FEW
-        and not news.returned
-        and all(outcome.status == PLAIN and outcome.output is None for outcome in news.outcomes)
-    )
-
-
-def _always(error: BaseException) -> Callable[[str], BaseException]:
-    return lambda call: error
-
-
-def _serve(inbox: queue.SimpleQueue[Any], dispatcher_ref: weakref.ref[Dispatcher]) -> None:
-    """The dispatcher's thread; it ends with the dispatcher."""
-    if (served := dispatcher_ref()) is None or not served._is_served_here():
-        return
-    del served
-    while (item := inbox.get()) is not None:
-        dispatcher = dispatcher_ref()
-        if dispatcher is None:
-            return
-        dispatcher._hear_safely(*item)
-        del dispatcher, item

@@ -106,7 +106,7 @@ def full(view: LoadBalancedView, client: Client, gate: Gate) -> Iterator[LoadBal
     """The view while each engine runs a call that waits for the gate, and has overrun its time: nothing goes there."""
     held = [view.submit(calls.pass_gate, gate.address) for _ in client.ids]
     gate.wait_for_arrivals(len(held))
-    engines = room_of(client).dispatcher._engines
+    engines = room_of(client).dispatcher._schedule.engines
     assert wait_until(lambda: all(engine.overrunning for engine in engines.values()))
     yield view
     gate.open()

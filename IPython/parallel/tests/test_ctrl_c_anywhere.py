@@ -26,7 +26,7 @@ from IPython.parallel.tests.contracts.harness import PATIENCE
 from IPython.parallel.tests.test_dispatcher import Bench, Steady, new_line
 
 # Where it may come: the interpreter looks for signals when a function begins and when a call is over.
-MODULES = ("dispatch/dispatcher.py", "dispatch/groups.py", "dispatch/lines.py", "dispatch/task_states.py")
+MODULES = tuple(f"dispatch/{name}.py" for name in ("dispatcher", "schedule", "groups", "lines", "task_states"))
 
 
 class Press:

@@ -20,8 +20,11 @@ from IPython.parallel.call_pickling import dumps, pickle_call
 from IPython.parallel.dispatch import callbacks, task_states
 from IPython.parallel.dispatch.batch_policy import BatchPolicy
 from IPython.parallel.dispatch.callbacks import CallbackQueue
-from IPython.parallel.dispatch.dispatcher import Dispatcher, Group, Line, Outcome, Task
+from IPython.parallel.dispatch.dispatcher import Dispatcher
+from IPython.parallel.dispatch.groups import Group
 from IPython.parallel.dispatch.lazy_future import LazyFuture
+from IPython.parallel.dispatch.lines import Line, Task
+from IPython.parallel.dispatch.wire import Outcome
 from IPython.parallel.errors import EngineDied, ExecutorShutdown
 from IPython.parallel.tests.contracts.harness import PATIENCE, Recorder
 from IPython.parallel.tests.fake_cluster import (

@@ -21,7 +21,7 @@ from ipyparallel.serialize import serialize_object
 from IPython.parallel import engine_bundle
 from IPython.parallel.call_pickling import dumps, pickle_call
 from IPython.parallel.connection.transport import read_report
-from IPython.parallel.dispatch.dispatcher import Report
+from IPython.parallel.dispatch.wire import Report
 from IPython.parallel.engine_bundle import PYTHON
 from IPython.parallel.tests.contracts.harness import PATIENCE
 

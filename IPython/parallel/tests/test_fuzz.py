@@ -24,7 +24,8 @@ from jupyter_client.session import Session
 from IPython.parallel import command_line
 from IPython.parallel.connection.group_channel import GroupChannel
 from IPython.parallel.connection.transport import _news
-from IPython.parallel.dispatch.dispatcher import Dispatcher, Line, Task
+from IPython.parallel.dispatch.dispatcher import Dispatcher
+from IPython.parallel.dispatch.lines import Line, Task
 from IPython.parallel.dispatch.wire import Lost, Outcome, Report
 from IPython.parallel.engine_bundle import load
 from IPython.parallel.errors import ClusterGone

@@ -351,7 +351,7 @@ class TestAborted:
         blocking = client.load_balanced_view().map(calls.pass_gate, [gate.address] * len(client.ids))
         gate.wait_for_arrivals(len(client.ids))
         # From here on, what is submitted stays at the client: groups sent behind a call that takes long come back.
-        engines = client._engine_room.dispatcher._engines
+        engines = client._engine_room.dispatcher._schedule.engines
         _until(lambda: all(engine.overrunning is not None for engine in engines.values()))
         result = make(_trace(tracer.path), "ran")
         if how == "abort":
