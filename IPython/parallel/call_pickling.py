@@ -193,7 +193,7 @@ class CallPickler(_shipping.Pickler):  # type: ignore[name-defined]  # loaded as
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is Reference:
-            return engine_bundle.load().engine_runner.resolve, (obj.name,)
+            return engine_bundle.load().entry_points.resolve, (obj.name,)
         owner = obj.__self__ if type(obj) is types.MethodType else obj
         if isinstance(owner, _CONNECTED):
             # Libraries keep the map they were given beside the function that they map: lmfit sends both.

@@ -1,7 +1,7 @@
 """Errors of calls that have a message of their own: wrapped on the way out, and brought home in their own type.
 
 A kernel answers a failed apply with a name, a text and traceback lines. The wrapped function packs its exception
-into one more such line (`engine_runner.remote_failure`); here that line is taken out again.
+into one more such line (`carried_values.remote_failure`); here that line is taken out again.
 """
 
 # Copyright (c) IPython Development Team.
@@ -28,11 +28,11 @@ from .rebuilt_errors import rebuild_exception
 from .view_state import state_of
 
 _logger = logging.getLogger(__name__)
-_MARK = load().engine_runner.FAILURE_MARK
+_MARK = load().carried_values.FAILURE_MARK
 
 
 class _Sent:
-    """A call that brings along what it needs at an engine: pickles as a callable of `engine_runner`."""
+    """A call that brings along what it needs at an engine: pickles as a callable of `entry_points`."""
 
     def __init__(self, name: str, function: str, content: Any) -> None:
         self.__name__ = name

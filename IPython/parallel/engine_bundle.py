@@ -40,7 +40,11 @@ MODULES = (
     "module_state",
     "process_state",
     "worker_identity",
+    "running_group",
+    "carried_values",
     "engine_runner",
+    "own_messages",
+    "entry_points",
 )
 
 # The caller's, which the engine's may not be.
@@ -51,7 +55,7 @@ _LOADER = '''
 import sys, types, zlib
 def load(name, packed, cloudpickle_packed, directories, python):
     if name in sys.modules:
-        sys.modules[name].engine_runner.prepare(directories, python)
+        sys.modules[name].entry_points.prepare(directories, python)
         return sys.modules[name]
     def add(full, source):
         module = types.ModuleType(full)
@@ -81,11 +85,11 @@ def load(name, packed, cloudpickle_packed, directories, python):
         for loaded in [full for full in sys.modules if full == name or full.startswith(name + ".")]:
             del sys.modules[loaded]
         raise
-    package.engine_runner.prepare(directories, python)
+    package.entry_points.prepare(directories, python)
     return package
 '''
-_LOAD = "(exec(loader, scope), getattr(scope['load'](*arguments).engine_runner, function))[1]"
-_LOADED = "getattr(__import__('sys').modules[name].engine_runner, function)"
+_LOAD = "(exec(loader, scope), getattr(scope['load'](*arguments).entry_points, function))[1]"
+_LOADED = "getattr(__import__('sys').modules[name].entry_points, function)"
 
 
 @functools.cache
@@ -117,7 +121,7 @@ def load() -> Any:
 
 
 class EngineFunction:
-    """Pickles as a function of `engine_runner` on the engine.
+    """Pickles as a function of `entry_points` on the engine.
 
     Parameters
     ----------
@@ -132,7 +136,7 @@ class EngineFunction:
         self._bundled = bundled
 
     def __call__(self, *args: Any) -> Any:
-        return getattr(load().engine_runner, self._function)(*args)
+        return getattr(load().entry_points, self._function)(*args)
 
     def __reduce__(self) -> tuple[Any, ...]:
         scope: dict[str, Any] = {"function": self._function, "name": name()}

@@ -24,7 +24,7 @@ def _rebuild(packed: dict[str, Any]) -> BaseException:
 
 
 # An error among a chunk's results is unpickled by ipyparallel, with the chunk.
-load().engine_runner.rebuilder = _rebuild
+load().carried_values.rebuilder = _rebuild
 
 
 def map_iter(self: AsyncMapResult) -> Iterator[Any]:

@@ -244,7 +244,7 @@ def _news(content: dict[str, Any], frames: Sequence[Any], final: bool) -> Report
 
 
 def call_on_engine(client: Client, engine: str, function: str, *args: Any) -> Any:
-    """Call a function of `engine_runner` on an engine that may not have the code yet; the future of its answer.
+    """Call a function of `entry_points` on an engine that may not have the code yet; the future of its answer.
 
     The answer of a call that fails is the exception. An ordinary apply message; any thread, never blocks.
     """
@@ -327,7 +327,7 @@ def _with_frames(outcome: Outcome, frames: Sequence[Any]) -> Outcome:
 
 
 def _check(report: Report) -> None:
-    """Refuse what is not made as `engine_runner.Group.report` makes it: past this point everybody relies on that."""
+    """Refuse what is not made as `RunningGroup.report` makes it: past this point everybody relies on that."""
     numbers = [report.epoch, report.last, *report.returned, *[outcome.serial for outcome in report.outcomes]]
     if not all(type(number) is int for number in numbers):
         raise ValueError("an engine's report is malformed: its numbers are none")

@@ -52,7 +52,7 @@ def function_of_chunks(func: Callable[..., Any], *, unpack: bool) -> Callable[[C
         Whether an item is a tuple of arguments.
     """
     # It is found on an engine by its name there; what is made here travels by value.
-    run, name = load().engine_runner.run_chunk, getname(func)
+    run, name = load().entry_points.run_chunk, getname(func)
 
     def call(chunk: Chunk) -> Any:
         return run(func, name, chunk, unpack)

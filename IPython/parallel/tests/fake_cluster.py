@@ -139,7 +139,7 @@ Event = _Event
 
 
 class SilentOutput:
-    """Stands for `engine_runner.Output`: engines that run at the same time cannot each have ``sys.stdout``."""
+    """Stands for `call_output.Output`: engines that run at the same time cannot each have ``sys.stdout``."""
 
     def capture(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -219,8 +219,7 @@ class FakeEngine:
         self.ran = ran
         self.overran = threading.Event()
         who = {"engine_id": name, "engine_uuid": name, "host": "here"}
-        module = engine_bundle.load().engine_runner
-        self.runner = module.Runner(who, self._publish, user_ns, {}, output)
+        self.runner = engine_bundle.load().engine_runner.Runner(who, self._publish, user_ns, {}, output)
         self._stepped = 0
         self._received = threading.Semaphore(0)
         self.doors: list[str] = []
@@ -591,17 +590,18 @@ if {hide_cloudpickle}:
     sys.modules["cloudpickle"] = None
 incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
 sys.stdout = sys.stderr
-user_ns, module = {{}}, None
+user_ns, package = {{}}, None
 while head := incoming.read(8):
     message = pickle.loads(incoming.read(*struct.unpack("Q", head)))
     if isinstance(message, dict):
         user_ns.update(message)
         continue
     loaded, frames = pickle.loads(message[0]), message[1]
-    if module is None:
-        module = sys.modules[loaded.__module__]
+    if package is None:
+        package = sys.modules[loaded.__module__.rpartition(".")[0]]
         who = {{"engine_id": 0, "engine_uuid": "process", "host": "here"}}
-        runner = module.Runner(who, lambda report: None, user_ns, {{}}, module.Output())
+        output = package.call_output.Output()
+        runner = package.engine_runner.Runner(who, lambda report: None, user_ns, {{}}, output)
     answer = pickle.dumps(runner.run_group(frames))
     outgoing.write(struct.pack("Q", len(answer)) + answer)
     outgoing.flush()
@@ -629,7 +629,7 @@ class ProcessEngine:
         task = Task(types.SimpleNamespace(), *pickle_call(function, args, kwargs), "call")
         task.serial = 0
         group = Group("client", self._engine, new_line(), [task])
-        load = pickle.dumps(engine_bundle.EngineFunction("rebuild", bundled=not self._told))
+        load = pickle.dumps(engine_bundle.EngineFunction("runner", bundled=not self._told))
         self._told = True
         self._send((load, frames_of(group)))
         (outcome,) = read_report(self._receive(), final=True).outcomes

@@ -229,7 +229,7 @@ class TestJourney:
         b = bench(1, line=new_line(on_output=lambda stream, text: heard.append((stream, text, call.done()))))
         from IPython.parallel import engine_bundle
 
-        b.engines[0].runner.output = engine_bundle.load().engine_runner.Output()
+        b.engines[0].runner.output = engine_bundle.load().call_output.Output()
         (call,) = b.submit("printed", function=print)
         b.engines[0].step()
         call.result(PATIENCE)
@@ -239,7 +239,7 @@ class TestJourney:
         b = bench(1, line=new_line(on_output=_raise))
         from IPython.parallel import engine_bundle
 
-        b.engines[0].runner.output = engine_bundle.load().engine_runner.Output()
+        b.engines[0].runner.output = engine_bundle.load().call_output.Output()
         (call,) = b.submit("printed", function=print)
         b.engines[0].step()
         call.result(PATIENCE)

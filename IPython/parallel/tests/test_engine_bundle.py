@@ -87,7 +87,7 @@ def test_a_function_of_it_pickles_small_once_the_package_is_there() -> None:
 def test_unpickled_here_it_is_the_function_itself() -> None:
     for bundled in (True, False):
         function = pickle.loads(pickle.dumps(EngineFunction("single_call", bundled=bundled)))
-        assert function is engine_bundle.load().engine_runner.single_call
+        assert function is engine_bundle.load().entry_points.single_call
 
 
 def loader() -> Any:
@@ -97,7 +97,7 @@ def loader() -> Any:
 
 
 def test_a_failure_leaves_nothing_behind() -> None:
-    packed = zlib.compress(b"good\1value = 1\0engine_runner\1raise LookupError('broken')")
+    packed = zlib.compress(b"good\1value = 1\0entry_points\1raise LookupError('broken')")
     before = set(sys.modules)
     with pytest.raises(LookupError, match="broken"):
         loader()("_broken_package", packed, b"", [], PYTHON)

@@ -25,9 +25,9 @@ from IPython.parallel.dispatch.wire import Report
 from IPython.parallel.engine_bundle import PYTHON
 from IPython.parallel.tests.contracts.harness import PATIENCE
 
-module = engine_bundle.load().engine_runner
+package = engine_bundle.load()
 WHO = {"engine_id": 3, "engine_uuid": "uuid-3", "host": "here"}
-LARGE = module.INLINE + 1
+LARGE = package.running_group.INLINE + 1
 loads = engine_bundle.load().shipping.loads
 
 _numbers = itertools.count()
@@ -49,7 +49,9 @@ class Bench:
         self.hidden: dict[str, Any] = {}
         self.early: list[Report] = []
         self.published = threading.Event()
-        self.runner = module.Runner(WHO, self._publish, self.user_ns, self.hidden, output or module.Output())
+        output = output or package.call_output.Output()
+        self.runner = package.engine_runner.Runner(WHO, self._publish, self.user_ns, self.hidden, output)
+        self.own_messages = package.own_messages.OwnMessages(self.runner)
         # All runners of this process have the same namespaces.
         self.space = f"space-{next(_numbers)}"
 
@@ -308,19 +310,19 @@ class TestOutput:
 
     def test_displayed_outputs_are_kept_with_the_call(self) -> None:
         publisher = Publisher()
-        report = Bench(module.Output(publisher)).run(call(note, 1), call(show, "picture"))
+        report = Bench(package.call_output.Output(publisher)).run(call(note, 1), call(show, "picture"))
         assert outputs(report) == [None, ("", "", [{"data": "picture"}])]
         assert publisher.sent == []
 
     def test_other_messages_of_the_publisher_pass(self) -> None:
         publisher = Publisher()
-        report = Bench(module.Output(publisher)).run(call(show, "bar", "update_display_data"))
+        report = Bench(package.call_output.Output(publisher)).run(call(show, "bar", "update_display_data"))
         assert outputs(report) == [None]
         assert publisher.sent == [{"data": "bar"}]
 
     def test_displays_go_their_own_way_again_after_the_group(self) -> None:
         publisher = Publisher()
-        Bench(module.Output(publisher)).run(call(fail))
+        Bench(package.call_output.Output(publisher)).run(call(fail))
         show("later")
         assert publisher.sent == [{"data": "later"}]
 
@@ -478,7 +480,7 @@ class TestFrames:
         sent = [fields[1:3] for fields in pickle.loads(bench.frames[0])["outcomes"]]
         # Of those not plain, numbers of frames: what is large has one of its own, uncopied.
         assert sent == [("plain", 1), ("ok", range(1, 4)), ("plain", 2), ("ok", range(4, 7))]
-        assert [len(frame) for frame in bench.frames if len(frame) > module.INLINE] == [LARGE, 2 * LARGE]
+        assert [len(frame) for frame in bench.frames if len(frame) > package.running_group.INLINE] == [LARGE, 2 * LARGE]
 
     def test_large_errors_too(self, bench: Bench) -> None:
         report = bench.run(call(fail, "x" * LARGE))
@@ -512,7 +514,7 @@ class TestFunctions:
         assert statuses(bench.run(call(note, 2), send_functions=False, space="another")) == ["missing"]
 
     def test_the_least_recently_used_makes_room(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "FUNCTIONS_KEPT", 2)
+        monkeypatch.setattr(package.engine_runner, "FUNCTIONS_KEPT", 2)
         bench.run(call(note, 1))
         bench.run(call(write, ""))
         bench.run(call(note, 2), send_functions=False)
@@ -521,7 +523,7 @@ class TestFunctions:
         assert statuses(report) == ["ok", "ok", "missing"]
 
     def test_what_a_group_brings_is_not_what_makes_room(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "FUNCTIONS_KEPT", 2)
+        monkeypatch.setattr(package.engine_runner, "FUNCTIONS_KEPT", 2)
         bench.run(call(note, 1))
         bench.run(call(write, ""))
         assert statuses(bench.run(call(note, 2), call(run_a_loop))) == ["ok", "ok"]
@@ -569,68 +571,69 @@ class TestEventLoop:
 
     def test_calls_with_a_message_of_their_own_too(self, bench: Bench) -> None:
         async def kernel() -> Any:
-            return bench.runner.run_one("run_a_loop", bench.space, dumps((run_a_loop, (), {})))
+            return bench.own_messages.run_one("run_a_loop", bench.space, dumps((run_a_loop, (), {})))
 
         assert pickle.loads(pickle.dumps(asyncio.run(kernel()))) == "ran"
 
 
 class TestSingleCalls:
     def test_value(self, bench: Bench) -> None:
-        packed = bench.runner.run_one("note", bench.space, dumps((note, (1,), {})))
+        packed = bench.own_messages.run_one("note", bench.space, dumps((note, (1,), {})))
         assert pickle.loads(pickle.dumps(packed)) == 1
 
     @pytest.mark.parametrize("error", [LookupError("gone"), ExceptionGroup("gone", [ValueError(1), KeyError(2)])])
     def test_error_is_one_the_kernel_can_report(self, bench: Bench, error: Exception) -> None:
         with pytest.raises(Exception, match="^gone") as raised:
-            bench.runner.run_one("throw", bench.space, dumps((throw, (error,), {})))
+            bench.own_messages.run_one("throw", bench.space, dumps((throw, (error,), {})))
         *lines, last = raised.value._render_traceback_()
         assert type(raised.value).__name__ == type(error).__name__
         assert not isinstance(raised.value, ExceptionGroup)
         assert raised.value.__context__ is None
         assert any("in throw" in line for line in lines)
-        packed = pickle.loads(bytes.fromhex(last.removeprefix(module.FAILURE_MARK)))
+        packed = pickle.loads(bytes.fromhex(last.removeprefix(package.carried_values.FAILURE_MARK)))
         assert packed["engine"]["call"] == "throw"
         assert len(packed["error"]["exceptions"]) == 1 + len(getattr(error, "exceptions", ()))
 
     def test_error_of_one_call_of_a_chunk_is_its_result(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        run = [bench.runner.run_mapped("divide", bench.space, dumps(divide), pickle.dumps((1, n))) for n in (1, 0, 2)]
-        monkeypatch.setattr(module, "rebuilder", lambda packed: described(packed)["message"])
+        run_mapped, function = bench.own_messages.run_mapped, dumps(divide)
+        run = [run_mapped("divide", bench.space, function, pickle.dumps((1, n))) for n in (1, 0, 2)]
+        monkeypatch.setattr(package.carried_values, "rebuilder", lambda packed: described(packed)["message"])
         assert pickle.loads(pickle.dumps(run)) == [1.0, "division by zero", 0.5]
 
     def test_unreadable_value_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "rebuilder", None)
-        assert described(module.unpack(b""))["message"] == "Ran out of input"
+        monkeypatch.setattr(package.carried_values, "rebuilder", None)
+        assert described(package.carried_values.unpack(b""))["message"] == "Ran out of input"
 
     def test_reference_is_looked_up_in_the_users_namespace(self, bench: Bench) -> None:
         bench.user_ns["mine"] = [1, 2]
-        assert bench.runner.resolve("mine[1]") == 2
+        assert bench.own_messages.resolve("mine[1]") == 2
 
 
 class TestStockCalls:
     def test_functions_use_the_users_namespace(self, bench: Bench, by_value: Any) -> None:
         bench.user_ns["base"] = 10
         function = [bytes(part) for part in serialize_object(by_value("lambda x: base + x", base=0))]
-        assert bench.runner.run_stock("add", bench.space, (function, None), (1,), {}) == 11
+        assert bench.own_messages.run_stock("add", bench.space, (function, None), (1,), {}) == 11
 
     def test_functions_whose_names_the_user_has_write_there(self, bench: Bench, by_value: Any) -> None:
         function = by_value("lambda: globals().update(base=base + 1)", base=20)
         sent = [bytes(part) for part in serialize_object(function)], dumps(function)
         bench.user_ns["base"] = 10
-        bench.runner.run_stock("add", bench.space, sent, (), {})
+        bench.own_messages.run_stock("add", bench.space, sent, (), {})
         assert bench.user_ns["base"] == 11
 
     def test_functions_get_callers_names_that_the_user_lacks(self, bench: Bench, by_value: Any) -> None:
         function = by_value("lambda x: base + abs(x)", base=20)
         sent = [bytes(part) for part in serialize_object(function)], dumps(function)
-        assert bench.runner.run_stock("add", bench.space, sent, (-1,), {}) == 21
+        assert bench.own_messages.run_stock("add", bench.space, sent, (-1,), {}) == 21
         bench.user_ns["base"] = 10
-        assert bench.runner.run_stock("add", bench.space, sent, (-1,), {}) == 11
+        assert bench.own_messages.run_stock("add", bench.space, sent, (-1,), {}) == 11
 
     def test_errors_are_carried(self, bench: Bench, by_value: Any) -> None:
         function = [bytes(part) for part in serialize_object(by_value("lambda: 1 / 0"))]
         with pytest.raises(Exception, match="division by zero") as raised:
-            bench.runner.run_stock("divide", bench.space, (function, None), (), {})
-        assert raised.value._render_traceback_()[-1].startswith(module.FAILURE_MARK)
+            bench.own_messages.run_stock("divide", bench.space, (function, None), (), {})
+        assert raised.value._render_traceback_()[-1].startswith(package.carried_values.FAILURE_MARK)
 
 
 def throw(error: Exception) -> None:
@@ -643,7 +646,7 @@ def divide(a: int, b: int) -> float:
 
 def test_prepare_adds_new_directories_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", ["first"])
-    module.prepare([str(tmp_path), "first", str(tmp_path / "nowhere"), str(tmp_path)], PYTHON)
+    package.entry_points.prepare([str(tmp_path), "first", str(tmp_path / "nowhere"), str(tmp_path)], PYTHON)
     assert sys.path == ["first", str(tmp_path)]
 
 
@@ -651,7 +654,7 @@ def test_prepare_adds_no_library_of_another_python(tmp_path: Path, monkeypatch: 
     packages = tmp_path / "lib" / "python3.9" / "site-packages"
     packages.mkdir(parents=True)
     monkeypatch.setattr(sys, "path", [])
-    module.prepare([str(packages), str(tmp_path)], (3, 9))
+    package.entry_points.prepare([str(packages), str(tmp_path)], (3, 9))
     assert sys.path == [str(tmp_path)]
-    module.prepare([str(packages)], PYTHON)
+    package.entry_points.prepare([str(packages)], PYTHON)
     assert sys.path == [str(tmp_path), str(packages)]

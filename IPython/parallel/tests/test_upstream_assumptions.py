@@ -443,7 +443,7 @@ class TestKernel:
 
 
 class TestEngine:
-    """What `engine_runner` uses of the engine it lands on."""
+    """What `entry_points` uses of the engine it lands on."""
 
     def test_who_it_is(self) -> None:
         assert {"ident", "engine_id"} <= IPythonParallelKernel.class_traits().keys() | vars(
@@ -471,7 +471,7 @@ class TestEngine:
     def test_tracebacks_can_be_rendered_by_the_exception(self) -> None:
         from IPython.core.interactiveshell import InteractiveShell
 
-        assert "_render_traceback_" in inspect.getsource(InteractiveShell)  # `engine_runner.remote_failure`
+        assert "_render_traceback_" in inspect.getsource(InteractiveShell)  # `carried_values.remote_failure`
 
     def test_the_controller_is_an_application(self) -> None:
         assert callable(IPController.launch_instance)
