@@ -74,13 +74,17 @@ class GroupChannel:
             raise RuntimeError("the client is closed; make a new Client")
         header = self._session.pack(_envelope.make_header(self._session, "apply_request"))
         sealed = _envelope.seal(self._session, header, self._nothing, self._metadata_with(label), self._nothing)
-        self._under_way[header] = engine, hear
         message = [six.ensure_binary(engine), *sealed, *frames]
-        # What the client has sent and has no answer to may not have arrived.
-        if in_order or client._outstanding_dict.get(engine):
-            client._io_loop.add_callback(_send_through, client._mux_stream, message)
-        else:
-            self._connection.send(message)
+        try:
+            self._under_way[header] = engine, hear
+            # What the client has sent and has no answer to may not have arrived.
+            if in_order or client._outstanding_dict.get(engine):
+                client._io_loop.add_callback(_send_through, client._mux_stream, message)
+            else:
+                self._connection.send(message)
+        except BaseException:  # Ctrl-C, say; whoever gets the error no longer waits for a report
+            self._under_way.pop(header, None)
+            raise
 
     def close(self) -> None:
         """Send no more, and hear no more. Any thread."""

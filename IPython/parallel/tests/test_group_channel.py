@@ -196,6 +196,15 @@ class TestSending:
                 b"%d" % n for n in range(200)
             ]
 
+    def test_what_could_not_be_sent_is_not_waited_for(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(message: list[Any]) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(bench.mux, "send", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            bench.send(b"group")
+        assert bench.channel._under_way == {}
+
     def test_through_a_closed_client_it_is_refused(self, bench: Bench) -> None:
         bench.client._closed = True
         with pytest.raises(RuntimeError, match="client is closed"):

@@ -34,9 +34,16 @@ def family(cluster: LocalCluster) -> list[psutil.Process]:
     return processes + [child for process in processes for child in process.children(recursive=True)]
 
 
+def is_there(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # between the two questions
+        return False
+
+
 def are_gone(processes: list[psutil.Process], within: float = 10.0) -> bool:
     deadline = time.monotonic() + within
-    while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
+    while any(is_there(process) for process in processes):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)

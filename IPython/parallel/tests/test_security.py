@@ -71,7 +71,7 @@ def of_those_left(look, things):
 
 def look():
     import psutil
-    top = Path(os.environ["IPYTHONDIR"])
+    top = Path(psutil.Process().environ()["IPYTHONDIR"])  # what it was started with; now it has the script's
     files = [top, *top.rglob("*")]
     modes = {str(path): stat.S_IMODE(mode.st_mode) for path, mode in of_those_left(Path.lstat, files)}
     environments = of_those_left(psutil.Process.environ, psutil.process_iter())
@@ -130,7 +130,7 @@ def test_a_forged_report_is_refused_and_harms_no_future(
     future = client.load_balanced_view().submit(calls.pass_gate, gate.address, 5)
     gate.wait_for_arrivals(1)
     channel = room_of(client)._transport._channel
-    (header,) = [header for header, _ in channel._under_way.items()]
+    *_, header = channel._under_way
     session = client.session
     said = [session.pack(session.msg_header("apply_reply")), header, channel._metadata_with(None), session.pack({})]
     signature = {"another key": b"0" * 64, "no signature": b"", "sent twice": session.sign(said)}[how]
