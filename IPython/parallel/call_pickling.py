@@ -300,7 +300,7 @@ class CallPickler(_shipping.Pickler):  # type: ignore[name-defined]  # loaded as
         standing = _shipping.fresh(value)
         if standing is not value:
             return standing
-        if getattr(value, "nbytes", 0) > unnamed_globals.LARGEST:
+        if _bytes_of(value) > unnamed_globals.LARGEST:
             return _shipping.Unavailable(name, _TOO_LARGE)
         file = _SmallFile()
         pickler = CallPickler(file, tolerant=True, within=self)
@@ -421,11 +421,16 @@ def dumps_small(value: Any) -> bytes:
         Whatever pickling raises, and if it is too large.
     """
     file = _SmallFile(_shipping.INLINE)
-    if getattr(value, "nbytes", 0) > _shipping.INLINE:
+    if _bytes_of(value) > _shipping.INLINE:
         raise _TooLarge
     with inheritance.heirs():
         CallPickler(file).dump(value)
     return file.getvalue()
+
+
+def _bytes_of(value: Any) -> int:
+    """How many bytes an array has; 0 for all else. Objects that make up attributes are not asked for this one."""
+    return value.nbytes if hasattr(type(value), "nbytes") else 0
 
 
 def _dump_frames(value: Any) -> Payload:

@@ -9,6 +9,7 @@ where the caller has imported them.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import pickle
@@ -177,6 +178,16 @@ def _set_hooks(functions: Mapping[tuple[str, str], Any]) -> None:
         setattr(sys.modules[module], name, functions.get((module, name), original))
 
 
+def _garbage_collector() -> tuple[bool, tuple[int, int, int]]:
+    return gc.isenabled(), gc.get_threshold()
+
+
+def _set_garbage_collector(value: tuple[bool, tuple[int, int, int]]) -> None:
+    enabled, thresholds = value
+    gc.set_threshold(*thresholds)
+    (gc.enable if enabled else gc.disable)()
+
+
 def _of(module: str, name: str) -> Callable[..., Any]:
     """A function of a module that is imported when it is called."""
     return lambda *args, **options: getattr(importlib.import_module(module), name)(*args, **options)
@@ -227,6 +238,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
     Setting("switch interval", sys.getswitchinterval, sys.setswitchinterval),
     Setting("digits of numbers", _of("sys", "get_int_max_str_digits"), _of("sys", "set_int_max_str_digits")),
+    Setting("garbage collector", _garbage_collector, _set_garbage_collector),
     Setting("thread stack", threading.stack_size, threading.stack_size),
     Setting("umask", _umask, os.umask),
     Setting("locale", _locale, _set_locale, "locale"),

@@ -367,3 +367,19 @@ class TestUnnamedGlobals:
         assert b"Kept" in pickle_function(main.f).data
         assert b"Kept" not in pickle_function(main.g).data
         assert b"Kept" in pickle_call(sys.modules["pickle"].loads, (b"",), {})[1]
+
+    def test_objects_that_make_up_attributes_are_not_asked_for_any(self, module) -> None:
+        """As ``pytest.mark`` does, and warns of what it does not know."""
+        m = module(
+            "class Maker:\n"
+            "    asked = []\n"
+            "    def __getattr__(self, name):\n"
+            "        if not name.startswith('__'):\n"
+            "            self.asked.append(name)\n"
+            "        raise AttributeError(name)\n"
+            "maker = Maker()\n"
+            "def f(name): return globals()[name]"
+        )
+        pickle_function(m.f)
+        call_pickling.dumps_small(m.maker)
+        assert m.Maker.asked == []

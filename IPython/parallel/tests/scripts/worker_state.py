@@ -5,6 +5,7 @@
 import contextvars
 import csv
 import decimal
+import gc
 import locale
 import logging
 import multiprocessing
@@ -21,6 +22,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 sys.setrecursionlimit(5000)
 sys.setswitchinterval(0.02)
+gc.disable()
+gc.set_threshold(900, 11, 12)
 sys.set_int_max_str_digits(700)
 sys.path.insert(0, "/no/such/directory")
 os.umask(0o027)
@@ -75,6 +78,7 @@ def settings():
     os.umask(mask)
     return (
         (sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits(), sys.path[:2], sys.argv),
+        (gc.isenabled(), gc.get_threshold()),
         (mask, time.tzname, locale.setlocale(locale.LC_ALL), decimal.Decimal(1) / 3, csv.field_size_limit()),
         (socket.getdefaulttimeout(), tempfile.tempdir, resource.getrlimit(resource.RLIMIT_CORE)[0]),
         (signal.getsignal(signal.SIGUSR1), VARIABLE.get(), sys.stdout.name, sys.stdout.encoding, sys.stdout.errors),
