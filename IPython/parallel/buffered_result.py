@@ -9,17 +9,28 @@ events) is made when it is asked for.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from ipyparallel import AsyncResult
+from ipyparallel import AsyncResult, Client
 from ipyparallel.client.asyncresult import finished_tracker
 
 from .dispatch import task_states
 from .dispatch.callbacks import CallbackQueue
+from .dispatch.dispatcher import Dispatcher
 
-if TYPE_CHECKING:
-    from .engine_room import EngineRoom
+
+class Room(Protocol):
+    """What results need of the engine room that makes them. Any thread."""
+
+    @property
+    def client(self) -> Client | None: ...
+    @property
+    def dispatcher(self) -> Dispatcher: ...
+    def rebuild(self, packed: dict[str, Any]) -> BaseException: ...
+    def engine_id(self, engine: str | None) -> int | None: ...
+    def forget(self, results: Sequence[Any]) -> None: ...
 
 
 class BufferedResult(CallbackQueue, AsyncResult):
@@ -27,7 +38,7 @@ class BufferedResult(CallbackQueue, AsyncResult):
 
     Parameters
     ----------
-    room : EngineRoom
+    room : Room
     fname : str
         The called function's name.
     """
@@ -38,7 +49,7 @@ class BufferedResult(CallbackQueue, AsyncResult):
     _tracker = finished_tracker
     owner = False
 
-    def __init__(self, room: EngineRoom, fname: str) -> None:
+    def __init__(self, room: Room, fname: str) -> None:
         Future.__init__(self)
         self._room = room
         self._fname = fname

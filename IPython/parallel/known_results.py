@@ -7,10 +7,9 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .task_result import TaskResult
+from ipyparallel import AsyncResult
 
 # How many ids may be of results that are gone, before they are looked for.
 _SLACK = 4096
@@ -20,11 +19,11 @@ class KnownResults:
     """Like a `weakref.WeakValueDictionary`, but adding and losing a result costs next to nothing. Any thread."""
 
     def __init__(self) -> None:
-        self._refs: dict[str, weakref.ref[TaskResult]] = {}
+        self._refs: dict[str, weakref.ref[AsyncResult]] = {}
         self._adding = threading.Lock()
         self._limit = _SLACK
 
-    def add(self, results: Iterable[TaskResult]) -> None:
+    def add(self, results: Iterable[Any]) -> None:
         added = [(result._msg_id, weakref.ref(result)) for result in results]
         with self._adding:
             self._refs.update(added)

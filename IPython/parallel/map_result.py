@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from ipyparallel import AsyncMapResult, AsyncResult
 from ipyparallel.client.futures import MessageFuture
 
-from .buffered_result import BufferedResult
+from .buffered_result import BufferedResult, Room
 from .dispatch import task_states
 from .map_iteration import MapIteration, left
 from .result_shim import future_result
 
 if TYPE_CHECKING:
-    from .engine_room import EngineRoom
     from .task_result import TaskResult
 
 
@@ -31,7 +30,7 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
 
     Parameters
     ----------
-    room : EngineRoom
+    room : Room
     fname : str
     ordered : bool
         Whether iteration keeps the order of the arguments, or yields what arrives first.
@@ -44,7 +43,7 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
     _single_result = False
 
     def __init__(
-        self, room: EngineRoom, fname: str, *, ordered: bool, return_exceptions: bool, deadline: float | None
+        self, room: Room, fname: str, *, ordered: bool, return_exceptions: bool, deadline: float | None
     ) -> None:
         super().__init__(room, fname)
         self.ordered = ordered

@@ -8,13 +8,13 @@ import time
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ipyparallel.client.client import Metadata
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import TaskAborted
 
-from .buffered_result import BufferedResult
+from .buffered_result import BufferedResult, Room
 from .dispatch import task_states
 from .dispatch.lazy_future import LazyFuture
 from .dispatch.wire import PLAIN, Outcome
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
     from .dispatch.groups import Travel
     from .dispatch.lines import Task
-    from .engine_room import EngineRoom
-    from .map_result import MapResult
+
+
+class _Whole(Protocol):
+    """The result of a map, of which this is one call."""
+
+    def one_is_over(self) -> None: ...
 
 
 class TaskResult(LazyFuture, BufferedResult):
@@ -36,7 +40,7 @@ class TaskResult(LazyFuture, BufferedResult):
 
     Parameters
     ----------
-    room : EngineRoom
+    room : Room
     fname : str
         The called function's name.
     label : str or None
@@ -48,7 +52,7 @@ class TaskResult(LazyFuture, BufferedResult):
     chunk_size: int | None = None
     _msg_id: str = ""
     _view: Any = None
-    _parent: MapResult | None = None
+    _parent: _Whole | None = None
     _task: Task | None = None
     _outcome: Outcome | None = None
     _engine: str | None = None
@@ -60,7 +64,7 @@ class TaskResult(LazyFuture, BufferedResult):
     _made_metadata: Metadata | None = None
     _made_child: MessageFuture | None = None
 
-    def __init__(self, room: EngineRoom, fname: str, label: str | None = None) -> None:
+    def __init__(self, room: Room, fname: str, label: str | None = None) -> None:
         # Not the base classes' own: a LazyFuture needs none.
         self._room = room
         self._fname = fname

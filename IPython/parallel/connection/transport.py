@@ -22,8 +22,9 @@ from ipyparallel import Client, serialize
 from ipyparallel.error import RemoteError
 from ipyparallel.serialize import canning
 
+from ..dispatch.carrier import EngineLeft
 from ..dispatch.groups import Group
-from ..dispatch.wire import PLAIN, EngineLeft, HadBegun, Lost, Outcome, Report, Unknown
+from ..dispatch.wire import PLAIN, HadBegun, Lost, Outcome, Report, Unknown
 from ..engine_bundle import PYTHON, EngineFunction, load
 from ..errors import ClusterGone, EngineDied
 from . import remote_journals, stock_messages
@@ -56,7 +57,7 @@ class _Preparing:
 
 
 class Transport:
-    """The way from one client to its engines, as `wire.Carrier` describes it.
+    """The way from one client to its engines, as `carrier.Carrier` describes it.
 
     Parameters
     ----------

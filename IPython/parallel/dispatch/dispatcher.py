@@ -35,11 +35,12 @@ from typing import Any
 from ..errors import ClusterGone, ExecutorShutdown
 from . import callback_threads, callbacks, inbox, task_states
 from .batch_policy import BatchPolicy
+from .carrier import Carrier, EngineLeft
 from .groups import Group
 from .lines import Line, Task
 from .schedule import Schedule
 from .steady_condition import SteadyCondition
-from .wire import Carrier, EngineLeft, HadBegun, Lost, Outcome, Report, Unknown
+from .wire import HadBegun, Lost, Outcome, Report, Unknown
 
 _logger = logging.getLogger(__name__)
 

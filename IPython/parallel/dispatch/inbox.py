@@ -10,19 +10,24 @@ from __future__ import annotations
 import queue
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from .groups import Group
+from .lines import Task
 from .wire import PLAIN, HadBegun, Lost, Report
-
-if TYPE_CHECKING:
-    from .dispatcher import Dispatcher
-    from .groups import Group
-    from .lines import Task
 
 # Reports of up to that many calls may be handled on the thread that receives them.
 _FEW = 4
 # News of no group, and of one whose engine is gone.
 ENGINES, DOUBT, LOOK, GONE = "engines", "doubt", "look", "gone"
+
+
+class _Dispatcher(Protocol):
+    """What is asked of the dispatcher. On its own thread, or, if said so, on the receiving one."""
+
+    def is_served_here(self) -> bool: ...
+    def hear_safely(self, group: Group | None, news: Any) -> None: ...
+    def divide(self, engine: str, groups: list[Group], begun: HadBegun | None) -> None: ...
 
 
 def putter(inbox: queue.SimpleQueue[Any]) -> Callable[..., None]:
@@ -41,7 +46,7 @@ def doubter(inbox: queue.SimpleQueue[Any]) -> Callable[[bool], None]:
 
 
 def teller(
-    dispatcher_ref: weakref.ref[Dispatcher], inbox: queue.SimpleQueue[Any], engine: str, groups: list[Group]
+    dispatcher_ref: weakref.ref[_Dispatcher], inbox: queue.SimpleQueue[Any], engine: str, groups: list[Group]
 ) -> Callable[[HadBegun | None], None]:
     """What the transport calls when it knows what an engine had begun: it must not block, or keep anything alive."""
 
@@ -54,7 +59,7 @@ def teller(
 
 
 def hearer(
-    dispatcher_ref: weakref.ref[Dispatcher], inbox: queue.SimpleQueue[Any], group: Group
+    dispatcher_ref: weakref.ref[_Dispatcher], inbox: queue.SimpleQueue[Any], group: Group
 ) -> Callable[[Report | Lost], None]:
     """What the transport calls with reports of `group`: it must neither block nor keep the dispatcher alive.
 
@@ -86,7 +91,7 @@ def always(error: BaseException) -> Callable[[str], BaseException]:
     return lambda call: error
 
 
-def serve(inbox: queue.SimpleQueue[Any], dispatcher_ref: weakref.ref[Dispatcher]) -> None:
+def serve(inbox: queue.SimpleQueue[Any], dispatcher_ref: weakref.ref[_Dispatcher]) -> None:
     """The dispatcher's thread; it ends with the dispatcher."""
     if (served := dispatcher_ref()) is None or not served.is_served_here():
         return

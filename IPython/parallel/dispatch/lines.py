@@ -12,7 +12,6 @@ from . import task_states
 
 if TYPE_CHECKING:
     from ..call_pickling import FreshFunction, Payload, PickledFunction
-    from .groups import Engine
 
 
 class Task:
@@ -130,7 +129,7 @@ class Line:
             units.append(self.waiting.popleft())
         self.waiting.extendleft(sorted(units, key=lambda unit: unit[0].serial, reverse=True))
 
-    def may_use(self, engine: Engine) -> bool:
+    def may_use(self, engine: str) -> bool:
         if self.only is not None:
-            return engine.name in self.only
-        return self.max_engines is None or engine.name in self.engines or len(self.engines) < self.max_engines
+            return engine in self.only
+        return self.max_engines is None or engine in self.engines or len(self.engines) < self.max_engines

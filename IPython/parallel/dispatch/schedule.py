@@ -144,7 +144,7 @@ class Schedule:
         free.sort(key=lambda engine: len(engine.groups))
         for line in self._busy_lines:
             for engine in free:
-                if line.may_use(engine):
+                if line.may_use(engine.name):
                     return line, engine
         return None
 

@@ -39,9 +39,10 @@ from IPython.parallel.connection.connection_watch import ConnectionWatch
 from IPython.parallel.connection.group_channel import GroupChannel
 from IPython.parallel.connection.mux_connection import MuxConnection
 from IPython.parallel.connection.transport import frames_of, question_about, read_report
+from IPython.parallel.dispatch.carrier import EngineLeft
 from IPython.parallel.dispatch.groups import Engine, Group
 from IPython.parallel.dispatch.lines import Line, Task
-from IPython.parallel.dispatch.wire import PLAIN, EngineLeft, Lost, Report, Unknown
+from IPython.parallel.dispatch.wire import PLAIN, Lost, Report, Unknown
 from IPython.parallel.engine_bundle import PYTHON
 from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
@@ -344,7 +345,7 @@ class _Mark:
 
 
 class FakeTransport(_Cluster):
-    """A scripted `wire.Carrier`.
+    """A scripted `carrier.Carrier`.
 
     Attributes
     ----------
