@@ -199,6 +199,23 @@ def test_forged_messages_are_refused_and_reach_no_future(
     assert list(channel._under_way) == [header]
 
 
+@MANY
+@given(parts=frames_of_bytes, marked=st.booleans(), signed_by_another=st.booleans())
+def test_forged_groups_are_refused_by_an_engine_and_nothing_of_them_is_run(
+    parts: list[bytes], marked: bool, signed_by_another: bool, session: Session
+) -> None:
+    stream, ran, refused = StandInStream(), [], []
+    log = SimpleNamespace(error=lambda *message, **options: refused.append(message))
+    kernel = SimpleNamespace(session=session, shell_stream=stream, log=log, _main_asyncio_lock=None)
+    load().shell_door.open_door(kernel, ran.append)
+    metadata = session.pack({envelope.MARK: True}) if marked else b"{}"
+    said = [*parts[:2], *[b""] * (2 - len(parts[:2])), metadata, b"{}"]
+    signature = Session(key=b"another key").sign(said) if signed_by_another else b"".join(parts[2:3])
+    stream.receive(as_frames([b"client", b"<IDS|MSG>", signature, *said, *parts[3:]]))
+    assert ran == []
+    assert (len(refused), len(stream.handed_on)) == ((1, 0) if marked else (0, 1))
+
+
 # -- connection files
 
 

@@ -1,0 +1,255 @@
+"""Whom the faults are made to: views of a local cluster, stock ipyparallel on the same, and pools of processes."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+import inspect
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import ipyparallel
+import workloads
+from ipyparallel.error import EngineError, RemoteError
+
+from IPython.parallel import patching
+from IPython.parallel.connection.transport import call_on_engine
+from IPython.parallel.engine_bundle import PYTHON
+from IPython.parallel.errors import ClusterGone, EngineDied
+from IPython.parallel.running import local_cluster
+from IPython.parallel.tests import faults
+
+# Seconds for whatever is to happen without a fault.
+PATIENCE = 60.0
+# An engine that does not answer for 15 heartbeats of 0.2 s counts as dead: less than users have, to have more rounds.
+MISSES = 15
+# Seconds for which a worker of a pool, which knows no heartbeats, stands still.
+STANDSTILL = 2.0
+
+
+class Contestant:
+    """An executor, its workers, and how to have it whole again after a fault.
+
+    Parameters
+    ----------
+    workers : int
+    chance : random.Random
+    """
+
+    name = ""
+    # Of our own: everything else that is raised is a loss.
+    errors: tuple[type[BaseException], ...] = (Exception, CancelledError)
+
+    def __init__(self, workers: int, chance: random.Random) -> None:
+        self.workers, self.chance = workers, chance
+        self.executor: Any = None
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        return self.executor.submit(function, *args)  # type: ignore[no-any-return]
+
+    def map(self, function: Callable[..., Any], *iterables: Any) -> Any:
+        return self.executor.map(function, *iterables)
+
+    def shutdown(self) -> None:
+        """Shut the executor down, and go on with another one, also if this is interrupted."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close what there is, with calls outstanding, and go on with another one."""
+        raise NotImplementedError
+
+    def explains(self, error: BaseException) -> bool:
+        """Whether a future may fail with that when something broke."""
+        return isinstance(error, self.errors)
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        raise NotImplementedError
+
+    def renew(self) -> None:
+        """Be as after `start`, whatever happened."""
+        raise NotImplementedError
+
+    def victim(self, futures: list[Future[Any]]) -> int:
+        """The process of a worker, of one that has some of the calls, if that is known."""
+        raise NotImplementedError
+
+    def let_go_on(self, pid: int) -> None:
+        """A worker that was stopped goes on, some time later."""
+        raise NotImplementedError
+
+    def lives(self) -> bool:
+        """Whether it takes work and does it."""
+        with suppress(Exception):
+            return self.submit(os.getpid).exception(PATIENCE) is None
+        return False
+
+
+class _Pool(Contestant):
+    """Workers that are children of this process."""
+
+    def start(self) -> None:
+        self.executor = self._make()
+        self.submit(os.getpid).result(PATIENCE)
+
+    def _make(self) -> Executor:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        for process in list((getattr(self.executor, "_processes", None) or {}).values()):
+            with suppress(Exception):
+                process.kill()
+        self.executor.shutdown(wait=False)
+
+    def shutdown(self) -> None:
+        try:
+            self.executor.shutdown(wait=True)
+        finally:
+            self.start()
+
+    def close(self) -> None:
+        if "cancel_futures" in inspect.signature(self.executor.shutdown).parameters:
+            self.executor.shutdown(wait=False, cancel_futures=True)
+        else:
+            self.executor.shutdown(wait=False, kill_workers=True)
+        self.start()
+
+    def renew(self) -> None:
+        if not self.lives():
+            self.stop()
+            self.start()
+
+    def victim(self, futures: list[Future[Any]]) -> int:
+        return self.chance.choice(list(self.executor._processes))
+
+    def let_go_on(self, pid: int) -> None:
+        time.sleep(STANDSTILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+class StandardPool(_Pool):
+    name = "ProcessPoolExecutor"
+
+    def _make(self) -> Executor:
+        return ProcessPoolExecutor(self.workers)
+
+
+class Loky(_Pool):
+    name = "loky"
+
+    def _make(self) -> Executor:
+        import loky
+
+        return loky.ProcessPoolExecutor(self.workers)  # type: ignore[no-any-return]
+
+
+class Views(Contestant):
+    """A load-balanced view of a local cluster."""
+
+    name = "IPython.parallel"
+    errors = (EngineDied, ClusterGone, BrokenProcessPool, MemoryError)
+
+    def start(self) -> None:
+        local_cluster.HEARTBEAT_MISSES = MISSES
+        self._undo = ExitStack()
+        self.cluster = local_cluster.LocalCluster(self.workers)
+        before = faults.below_here()
+        self.client = self.cluster.start()
+        self.controllers = faults.controllers(faults.below_here() - before)
+        self._undo.callback(self.cluster.stop, grace=0)
+        self._pids: dict[str, int] = {}
+        self._use(self.client)
+
+    def _use(self, client: Any) -> None:
+        self.client = client
+        self.executor = client.load_balanced_view()
+        self._know_engines()
+
+    def stop(self) -> None:
+        self._undo.close()
+
+    def close(self) -> None:
+        self.client.close()
+        self._use(self._undo.enter_context(ipyparallel.Client(str(self.cluster.connection_file))))
+
+    def shutdown(self) -> None:
+        try:
+            self.executor.shutdown(wait=True)
+        finally:
+            self._use(self.client)
+
+    def renew(self) -> None:
+        if not self.lives():
+            self.stop()
+            self.start()
+        if len(self.client.ids) <= self.workers // 2:
+            for _ in range(self.workers - len(self.client.ids)):
+                self._undo.enter_context(faults.another_engine(self.cluster.connection_file))
+            self.client.wait_for_engines(self.workers, timeout=PATIENCE, interactive=False)
+        self._know_engines()
+
+    def _know_engines(self) -> None:
+        for engine_id, uuid in list(self.client._engines.items()):
+            if uuid not in self._pids:
+                with suppress(Exception):  # it is dying
+                    self._pids[uuid] = self.client[engine_id].apply_async(os.getpid).get(PATIENCE)
+
+    def victim(self, futures: list[Future[Any]]) -> int:
+        here = [uuid for uuid in self.client._engines.values() if uuid in self._pids]
+        busy = set(here) & self._busy(futures)
+        return self._pids[self.chance.choice(sorted(busy) or here)]
+
+    def _busy(self, futures: list[Any]) -> set[str]:
+        return {future._travel.engine for future in futures if future._travel is not None and not future.done()}
+
+    def let_go_on(self, pid: int) -> None:
+        """Once it counts as dead, let it go on, deal with all that it had been sent, and end."""
+        uuid = next(uuid for uuid, known in self._pids.items() if known == pid)
+        deadline = time.monotonic() + PATIENCE
+        while uuid in self.client._engines.values() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+            self._hear_from(uuid)
+            os.kill(pid, signal.SIGKILL)
+
+    def _hear_from(self, uuid: str) -> None:
+        with suppress(Exception):
+            call_on_engine(self.client, uuid, "open_door", "campaign", PYTHON).result(5.0)
+
+    def lift_limits(self) -> None:
+        self.client[:].apply_async(workloads.lift_limits).get(PATIENCE)
+
+
+class Stock(Views):
+    """ipyparallel without IPython.parallel: the patch is taken back for the whole process."""
+
+    name = "stock ipyparallel"
+    errors = (RemoteError, EngineError, Exception, CancelledError)
+
+    def start(self) -> None:
+        patching.uninstall()
+        super().start()
+
+    def _use(self, client: Any) -> None:
+        super()._use(client)
+        self.executor = self.executor.executor
+
+    def _busy(self, futures: list[Any]) -> set[str]:
+        return set()  # the scheduler knows, not the client
+
+    def _hear_from(self, uuid: str) -> None:
+        time.sleep(STANDSTILL)
+
+
+CONTESTANTS = {kind.name: kind for kind in (Views, Stock, StandardPool, Loky)}
