@@ -79,6 +79,19 @@ def test_profile_in_the_environment_is_none_of_the_users(request: pytest.Fixture
     assert Path(os.environ["IPYTHONDIR"]).parent.name.startswith("run-tests-")
 
 
+# -- the campaign of faults
+
+
+def test_a_campaign_of_faults_counts_what_became_of_the_calls(source: Path, tmp_path: Path) -> None:
+    record = str(tmp_path / "seen.jsonl")
+    done = run_tool(source, "tools/fault_campaign", "--faults", "3", "--fault", "os._exit", "--record", record)
+    assert done.returncode == 0, done.stdout + done.stderr
+    total = done.stdout.splitlines()[-1].split()
+    assert total[:2] == ["all", "3"] and total[4:7] == ["0", "0", "0"]
+    assert int(total[3]) >= 3  # with an error that says so
+    assert run_tool(source, "tools/fault_campaign", "--show", record).stdout == done.stdout
+
+
 # -- release
 
 
