@@ -45,7 +45,8 @@ def test_contributing_names_every_command(source: Path) -> None:
 
 def commands_of(source: Path) -> list[Path]:
     tools = source / "tools"
-    return [tools / "benchmarks", *(path for path in tools.glob("*.py") if path.read_bytes().startswith(b"#!"))]
+    packages = [path.parent for path in tools.glob("*/__main__.py")]
+    return [*packages, *(path for path in tools.glob("*.py") if path.read_bytes().startswith(b"#!"))]
 
 
 def test_every_command_says_what_it_does(source: Path) -> None:
