@@ -95,7 +95,7 @@ class BufferedResult(CallbackQueue, AsyncResult):
 
     @property
     def sent(self) -> bool:
-        """Whether the arguments may be changed: True, they were copied when the call was submitted."""
+        """Whether the arguments may be changed. They always may, being copied when the call was submitted."""
         return True
 
     def abort(self) -> None:

@@ -35,8 +35,8 @@ _shipping = engine_bundle.load().shipping
 _is_plain = _shipping.is_plain
 _namespaces = engine_bundle.load().namespaces
 
-# What travels of a call beside its function.
 Payload = bytes | list[bytes] | tuple[Any, ...]
+"""What travels of a call beside its function, pickled, as it is kept until it leaves."""
 
 # Names this process among the clients of an engine: functions of one caller share their globals there.
 CLIENT = uuid.uuid4().hex

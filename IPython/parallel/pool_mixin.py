@@ -43,7 +43,7 @@ def starmap(
     Parameters
     ----------
     fn : callable
-    iterable : iterable of iterables
+    iterable : iterable of iterable
         Read as `map` reads its own: at once and in this thread, unless ``buffersize`` is given.
     **options
         Those of `map`: ``timeout`` (seconds), ``chunksize``, ``buffersize`` and others.

@@ -363,4 +363,4 @@ LIMITS = (
     Limit("int", "x.__name__", "names, docstring and signature are the method's"),
     Limit("int", "inspect.isclass(x)", "inspect and asyncio see the method and never the value"),
 )
-"""What no proxy can honour. The way out is the same for all: ``ar.result()`` or ``ar.r``."""
+"""What no proxy can honour. The way out is ``ar.result()`` or ``ar.r`` for all of it."""

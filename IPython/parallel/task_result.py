@@ -230,7 +230,7 @@ class TaskResult(LazyFuture, BufferedResult):
 
     @property
     def progress(self) -> int:
-        """How many of this result's calls are over: 0 or 1."""
+        """How many of this result's calls are over, 0 or 1."""
         return int(self._ready)
 
     def __len__(self) -> int:

@@ -55,7 +55,7 @@ def balanced_map(
     Parameters
     ----------
     f : callable
-    *sequences : iterables
+    *sequences : iterable
         Read at once, in this thread, until the shortest ends.
     timeout : float, optional
         Seconds from now after which iterating raises `TimeoutError`; what has not started is cancelled then.
@@ -222,7 +222,7 @@ def wrap_direct_map(original: Callable[..., Any]) -> Callable[..., Any]:
         Parameters
         ----------
         f : callable
-        *sequences : iterables
+        *sequences : iterable
             Read at once, in this thread, until the shortest ends.
         timeout : float, optional
             Seconds from now after which iterating raises `TimeoutError`; parts that have not begun are aborted then.

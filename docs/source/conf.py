@@ -14,15 +14,19 @@ copyright = "2013-2026, IPython Development Team"
 release = installed_version("ipython-parallel-futures")
 version = ".".join(release.split(".")[:2])
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "drawn_from_code", "legacy_tables"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "drawn_from_code", "elsewhere", "legacy_tables"]
 needs_sphinx = "7.4"
 
 # What a page says in backquotes is literal, as in the docstrings of IPython.
 default_role = "literal"
 
+# A reference that leads nowhere is an error: what is not described here is found by `elsewhere`.
+nitpicky = True
+
 # Docstrings are in NumPy style and give the types in words and units; the signature gives the annotations.
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_preprocess_types = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 # Docstrings of other projects' base classes follow other conventions, and are documented there.

@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 _envelope = load().envelope
 
 Hear = Callable[[dict[str, Any], Sequence[Any], bool], None]
-"""Called with a report's content, its frames and whether it is final. On a receiving thread: must not block."""
+"""What is called with a report's content, its frames and whether it is final, on a receiving thread; must not block."""
 
 
 class GroupChannel:

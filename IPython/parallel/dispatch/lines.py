@@ -53,8 +53,11 @@ class Task:
 
     @property
     def alone(self) -> bool:
-        """Whether it needs its own message: a label is what the Hub knows a call by; what a call lost with its engine
-        took along, a call that may run again must not have begun."""
+        """Whether it needs its own message.
+
+        A label is what the Hub knows a call by; and what a call lost with its engine took along, a call that may run
+        again must not have begun.
+        """
         return self.label is not None or self.retries > 0
 
     def retry(self) -> bool:
@@ -74,7 +77,7 @@ class Line:
         The engines to use, by name; by default all there are and will be.
     max_engines : int or None
         Use at most that many engines.
-    setup : tuple of (str, bytes) or None
+    setup : tuple of str and bytes, or None
         A token and a pickled ``(function, args)`` that each engine runs before its first call from this line.
     lifetime : int or None
         After that many calls an engine begins anew: with the setup, and with no function or global of this line.

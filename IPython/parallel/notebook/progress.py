@@ -48,7 +48,7 @@ def wait_interactive(
 
     Parameters
     ----------
-    futures : Future or iterable of futures
+    futures : Future or iterable of Future
         Any futures, of executors of any kind. What ``map`` gave counts with each of its calls.
     timeout : float, optional
         Seconds to wait at most; no limit by default.

@@ -26,7 +26,7 @@ class RunningGroup:
     ----------
     header : dict
         What the client sent; the client's `transport.header_of` has the layout.
-    frames : list of buffers
+    frames : list of bytes or memoryview
         The payloads too large for the header.
     """
 

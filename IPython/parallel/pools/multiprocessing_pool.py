@@ -81,8 +81,9 @@ class Pool(stdlib.Pool):
     Exception
         Whatever pickling `initializer` and `initargs` raises.
 
-    Notes ----- Its methods may be called from any thread. Source: the standard library's
-    `multiprocessing.pool`.
+    Notes
+    -----
+    Its methods may be called from any thread. Source: the standard library's `multiprocessing.pool`.
 
     .. versionadded:: 1.0
     """

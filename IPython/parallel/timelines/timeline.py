@@ -30,7 +30,7 @@ def timeline(results_or_view: AsyncResult | View | Collection[AsyncResult]) -> T
 
     Parameters
     ----------
-    results_or_view : AsyncResult, AsyncMapResult, a list of them, or a view
+    results_or_view : AsyncResult, list of AsyncResult, or View
         Of a view, the calls that are not over and those whose results somebody still has: a view does not
         keep the calls that nobody can ask for any more.
 
@@ -112,7 +112,7 @@ class Timeline:
         return draw_svg(self.totals, self._log, self._layout, WIDE)
 
     def to_svg(self) -> str:
-        """The picture as an SVG document that is readable on light and dark ground.
+        """The picture as an SVG document that is readable on light and dark ground. Any thread.
 
         .. versionadded:: 1.0
         """
@@ -126,6 +126,15 @@ class Timeline:
         title : str
         notes : sequence of str
             What else there is to say, a paragraph each.
+
+        Returns
+        -------
+        str
+            An HTML document.
+
+        Notes
+        -----
+        Any thread.
 
         .. versionadded:: 1.0
         """
