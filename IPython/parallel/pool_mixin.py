@@ -30,7 +30,7 @@ class ViewIsItsExecutor(ViewExecutor):
 def size(self: View | ViewExecutor) -> int:
     """How many engines can be used now, at least 1, as ``multiprocessing``-like pools tell it.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
     return self._max_workers  # type: ignore[no-any-return]
 
@@ -62,7 +62,7 @@ def starmap(
     -----
     Any thread. Source: `multiprocessing.pool.Pool` and ``mpi4py.futures``, which have it too.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
     return self.map(_of_one_tuple(fn), iterable, **options)
 

@@ -14,7 +14,7 @@ copyright = "2013-2026, IPython Development Team"
 release = installed_version("ipython-parallel-futures")
 version = ".".join(release.split(".")[:2])
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "drawn_from_code", "elsewhere", "legacy_tables"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "drawn_from_code", "elsewhere", "legacy_tables", "reference"]
 needs_sphinx = "7.4"
 
 # What a page says in backquotes is literal, as in the docstrings of IPython.

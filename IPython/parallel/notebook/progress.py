@@ -61,7 +61,7 @@ def wait_interactive(
 
     Returns
     -------
-    DoneAndNotDoneFutures
+    tuple of set
         The named pair ``(done, not_done)`` of sets, as from `concurrent.futures.wait`. A map is one
         future in it.
 
@@ -77,7 +77,7 @@ def wait_interactive(
     Any thread but those of callbacks. In a notebook the bar is a widget where ipywidgets is installed
     (``tqdm.auto``). Source: `concurrent.futures.wait` and ipyparallel's `AsyncResult.wait_interactive`.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
     if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
         raise ValueError(f"Invalid return condition: {return_when!r}")

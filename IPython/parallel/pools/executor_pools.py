@@ -152,7 +152,7 @@ class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):  
     -----
     Its methods may be called from any thread. Source: PEP 3148.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
 
     def __init__(

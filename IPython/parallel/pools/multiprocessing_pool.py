@@ -85,7 +85,7 @@ class Pool(stdlib.Pool):
     -----
     Its methods may be called from any thread. Source: the standard library's `multiprocessing.pool`.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
 
     # The cluster of pools that name none; where there is none, one that all share is started.

@@ -49,7 +49,7 @@ def timeline(results_or_view: AsyncResult | View | Collection[AsyncResult]) -> T
     -----
     Any thread; waits for nothing.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
     log = CallLog(_engines_of(results_or_view))
     log.extend(calls_of(results_or_view))
@@ -83,7 +83,7 @@ class Timeline:
     Displays itself in a notebook, needing no network; ``str()`` is a plain-text form of about 90 columns.
     Thin bars are drawn together, so 100,000 calls are drawn in seconds and can be read.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
 
     def __init__(self, log: CallLog) -> None:
@@ -114,7 +114,7 @@ class Timeline:
     def to_svg(self) -> str:
         """The picture as an SVG document that is readable on light and dark ground. Any thread.
 
-        .. versionadded:: 1.0
+        .. versionadded:: 0.1
         """
         return draw_svg(self.totals, self._log, self._layout, WIDE, own_ground=True)
 
@@ -136,7 +136,7 @@ class Timeline:
         -----
         Any thread.
 
-        .. versionadded:: 1.0
+        .. versionadded:: 0.1
         """
         return draw_page(title, self.totals, self._layout, self._log, notes)
 
@@ -159,7 +159,7 @@ class Timeline:
         -----
         Any thread.
 
-        .. versionadded:: 1.0
+        .. versionadded:: 0.1
         """
         writers = {".svg": self.to_svg, ".html": self.to_html, ".txt": self.__str__}
         ending = Path(path).suffix.lower()

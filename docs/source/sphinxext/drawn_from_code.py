@@ -81,16 +81,6 @@ class PackageMap(DrawnDirective):
                 yield from table_row(f"``{name}``", job_of(directory / f"{name}.py"))
 
 
-class PackageModules(DrawnDirective):
-    """The reference of every module of the package."""
-
-    def lines(self) -> Iterator[str]:
-        for part, directory in package_parts():
-            for name in module_names(directory):
-                if name != "__main__":  # importing it would be running it
-                    yield from module_section(".".join(filter(None, ("IPython.parallel", part, name))))
-
-
 class NewsSnippets(DrawnDirective):
     """The news of what is not released yet, from the snippets in `whatsnew/pr`."""
 
@@ -176,19 +166,12 @@ def literal(lines: Iterable[str]) -> Iterator[str]:
     yield ""
 
 
-def module_section(name: str) -> Iterator[str]:
-    """A section with the reference of one module."""
-    title = name.removeprefix("IPython.parallel.")
-    yield from (title, "-" * len(title), "", f".. automodule:: {name}", "   :members:", "   :show-inheritance:", "")
-
-
 DIRECTIVES: dict[str, type[DrawnDirective]] = {
     "patch-table": PatchTable,
     "task-states": TaskStates,
     "result-limits": ResultLimits,
     "error-table": ErrorTable,
     "package-map": PackageMap,
-    "package-modules": PackageModules,
     "news-snippets": NewsSnippets,
 }
 

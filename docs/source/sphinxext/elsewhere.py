@@ -67,6 +67,8 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nod
     if node.get("refdomain") != "py":
         return None
     target = str(node.get("reftarget", ""))
+    if target in ("False", "True"):
+        return link(f"{PYTHON}library/constants.html#{target}", target, content)
     if target in TERMS:
         return link(f"{PYTHON}glossary.html#term-{TERMS[target]}", target, content)
     found = located(SHORT.get(target, target)) or located(f"{node.get('py:module', '')}.{target}")
