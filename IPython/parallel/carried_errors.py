@@ -181,7 +181,22 @@ def wrap_raise_exception(original: Callable[..., Any]) -> Callable[..., Any]:
     """`CompositeError.raise_exception` that raises the exception itself, in its own type."""
 
     def raise_exception(self: CompositeError, excid: int = 0) -> None:
-        """Raise one of the exceptions; see `ipyparallel.error.CompositeError`."""
+        """Raise one of the exceptions, in its own type.
+
+        Parameters
+        ----------
+        excid : int
+            Its position among them.
+
+        Raises
+        ------
+        IndexError
+            If there is none.
+
+        Notes
+        -----
+        Any thread. Source: ipyparallel.
+        """
         parts = getattr(self, "exceptions", ())
         if len(parts) == len(self.elist) and -len(parts) <= excid < len(parts):
             raise parts[excid]

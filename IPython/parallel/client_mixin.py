@@ -48,7 +48,24 @@ def wrap_wait(original: Callable[..., bool]) -> Callable[..., bool]:
     """`Client.wait` that waits for other clients' calls too: stock takes what it did not send for done."""
 
     def wait(self: Client, jobs: Any = None, timeout: float = -1) -> bool:
-        """Wait for `jobs`, by default all that are outstanding; see `ipyparallel.Client.wait`."""
+        """Wait for calls, grouped ones and those of other clients among them.
+
+        Parameters
+        ----------
+        jobs : AsyncResult, str, int or list, optional
+            Results, message ids, or positions in ``history``; by default all that is outstanding.
+        timeout : float
+            Seconds to wait at most; negative for no limit.
+
+        Returns
+        -------
+        bool
+            Whether all is over.
+
+        Notes
+        -----
+        Any thread but the one that receives messages. Source: ipyparallel.
+        """
         if isinstance(jobs, AsyncHubResult):
             jobs = [jobs]
         if isinstance(jobs, Iterable) and not isinstance(jobs, (str, AsyncResult)):
@@ -62,7 +79,29 @@ def wrap_abort(original: Callable[..., Any]) -> Callable[..., Any]:
     """`Client.abort` that cancels grouped calls and sends for the others."""
 
     def abort(self: Client, jobs: Any = None, targets: Any = None, block: bool | None = None) -> Any:
-        """Abort jobs that have not started; see `ipyparallel.Client.abort`. Grouped calls are cancelled here."""
+        """Abort calls that have not started.
+
+        Those that have not left the client are cancelled. Of others the engines are asked: they leave out what they
+        have not begun, which fails with `ipyparallel.error.TaskAborted`.
+
+        Parameters
+        ----------
+        jobs : AsyncResult, str, int or list, optional
+            Results, message ids, or positions in ``history``; by default all that is outstanding.
+        targets : int, list of int or str, optional
+            The engines to ask; by default all.
+        block : bool, optional
+            Whether to wait for their answers; by default the client's flag.
+
+        Raises
+        ------
+        TypeError
+            For anything else in `jobs`.
+
+        Notes
+        -----
+        Any thread but the one that receives messages. Source: ipyparallel.
+        """
         room = existing_room(self)
         if room is None:
             return original(self, jobs, targets, block)
@@ -96,7 +135,17 @@ def wrap_close(original: Callable[..., None]) -> Callable[..., None]:
     """`Client.close` that leaves nobody waiting."""
 
     def close(self: Client, linger: int | None = None) -> None:
-        """Close the connection; see `ipyparallel.Client.close`. What is outstanding fails with `ClusterGone`."""
+        """Close the connection. What is outstanding fails with `ClusterGone`.
+
+        Parameters
+        ----------
+        linger : int, optional
+            Milliseconds in which what is on its way may still leave, of zmq's sockets.
+
+        Notes
+        -----
+        Any thread. Source: ipyparallel, where what is outstanding is never resolved.
+        """
         room = last_room_of(self)
         if room is not None:
             room.close()

@@ -125,6 +125,8 @@ def submit(self: View, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
     -----
     Any thread, done-callbacks included; never blocks. What cannot be pickled is the future's error.
     Source: PEP 3148.
+
+    .. versionadded:: 0.1
     """
     state = state_of(self)
     if state.closed:
@@ -170,8 +172,10 @@ def wrap_shutdown(original: Callable[..., Any]) -> Callable[..., Any]:
 
         Parameters
         ----------
+        *args
+            One bool is `wait`. Anything else is ipyparallel's, and stops engines.
         wait : bool, default True
-            The first positional argument, too. Whether to wait until this view's pending work is done.
+            Whether to wait until this view's pending work is done.
         cancel_futures : bool, default False
             Cancel what has not left the client, instead of letting it run, and ask the engines to leave out what they
             have not begun of calls with a message of their own; these fail with `ipyparallel.error.TaskAborted`.
@@ -182,8 +186,8 @@ def wrap_shutdown(original: Callable[..., Any]) -> Callable[..., Any]:
         Notes
         -----
         Without the latter, engines keep running: they may be serving others, as other views of this client.
-        Waiting is for done-callbacks, too; a callback that calls this waits for the calls alone. Source: PEP 3148, and
-        ipyparallel.
+        Waiting is for done-callbacks, too; a callback that calls this waits for the calls alone. Any thread but the one
+        that receives messages. Source: PEP 3148, and ipyparallel.
         """
         given = {"targets": targets, "restart": restart, "hub": hub, "block": block}
         legacy = {name: value for name, value in given.items() if value is not _UNSET}
@@ -230,12 +234,27 @@ def _wait(view: View) -> None:
 
 
 def enter(self: View) -> View:
-    """The view itself; leaving the block is ``shutdown(wait=True)``. Source: PEP 3148."""
+    """The view itself; leaving the block is ``shutdown(wait=True)``. Any thread. Source: PEP 3148.
+
+    .. versionadded:: 0.1
+    """
     return self
 
 
 def exit_(self: View, *exc_info: Any) -> bool:
-    """Wait for this view's work; engines keep running. Source: PEP 3148."""
+    """Wait for this view's work, as ``shutdown(wait=True)`` does; engines keep running.
+
+    Parameters
+    ----------
+    *exc_info
+        What the block raised, which goes on.
+
+    Notes
+    -----
+    Any thread but the one that receives messages. Source: PEP 3148.
+
+    .. versionadded:: 0.1
+    """
     self.shutdown(wait=True)
     return False
 
@@ -247,7 +266,12 @@ def max_workers(self: View) -> int:
 
 
 def is_true(self: View) -> bool:
-    """True, also without engines: ``executor or ThreadPoolExecutor()`` must keep the view."""
+    """True, also without engines: ``executor or ThreadPoolExecutor()`` must keep the view.
+
+    Any thread. Source: the standard library's executors, which have no length.
+
+    .. versionadded:: 0.1
+    """
     return True
 
 
@@ -265,18 +289,63 @@ class MaxWorkersOfView:
 
 
 def executor_submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
-    """Hand on to the view's `submit`."""
+    """Hand on to the view's `submit`.
+
+    Parameters
+    ----------
+    fn : callable
+    *args, **kwargs
+        Of the call.
+
+    Raises
+    ------
+    RuntimeError
+        After `shutdown`.
+
+    Notes
+    -----
+    Any thread. Source: PEP 3148.
+    """
     return self.view.submit(fn, *args, **kwargs)
 
 
 def executor_map(self: Any, func: Callable[..., Any], *iterables: Iterable[Any], **kwargs: Any) -> Any:
-    """Hand on to the view's `map`, without its ``block`` flag; the result is an iterator that can be cancelled."""
+    """Hand on to the view's `map`, without its ``block`` flag; the result is an iterator that can be cancelled.
+
+    Parameters
+    ----------
+    func : callable
+    *iterables : iterable
+    **kwargs
+        Those of the view's `map`: ``timeout`` (seconds), ``chunksize``, ``buffersize`` and others.
+
+    Raises
+    ------
+    RuntimeError
+        After `shutdown`.
+
+    Notes
+    -----
+    Any thread. Source: PEP 3148, and ipyparallel's ``ViewExecutor``.
+    """
     result = self.view.map(func, *iterables, **{"block": False, **kwargs})
     return LazyMapIterator(iter(result), getattr(result, "cancel", None) or result.close)
 
 
 def executor_shutdown(self: Any, wait: bool = True, *, cancel_futures: bool = False) -> None:
-    """Hand on to the view's `shutdown`: engines keep running."""
+    """Hand on to the view's `shutdown`: engines keep running.
+
+    Parameters
+    ----------
+    wait : bool
+        Whether to wait until the view's pending work is done.
+    cancel_futures : bool
+        Whether to cancel what has not left the client.
+
+    Notes
+    -----
+    Any thread but the one that receives messages. Source: PEP 3148.
+    """
     self.view.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 

@@ -23,11 +23,16 @@ from .engine_room import EngineRoom, room_of
 
 
 def cancel(self: AsyncResult) -> bool:
-    """Whether the call is cancelled for certain, that is: will never run anywhere.
+    """Cancel the call, if that is certain, and say whether it is: True only if it will never run anywhere.
 
-    The messages of this result were sent when it was made, so they may have begun, and only their engines could say,
-    which would take a message to each and back: False, unless `cancelled`. ``abort()`` asks them to leave out what has
-    not begun; that ends with `ipyparallel.error.TaskAborted`. Any thread; never blocks. Source: PEP 3148.
+    What waits in the client's buffer is cancelled: calls that ``submit`` and ``map`` gave to one engine, until they
+    leave.
+
+    A result whose messages were sent when it was made (``apply_async``, views of several engines, views with flags) may
+    have begun, and only its engines could say, which would take a message to each and back: False, unless `cancelled`.
+    ``abort()`` asks them to leave out what has not begun; that ends with `ipyparallel.error.TaskAborted`.
+
+    Any thread; never blocks. Source: PEP 3148.
     """
     return bool(self.cancelled())
 
@@ -93,7 +98,12 @@ def run_callbacks(self: AsyncResult) -> None:
 
 
 def await_(self: AsyncResult) -> Generator[Any, None, Any]:
-    """Wait for the result in a coroutine, in asyncio's running loop."""
+    """Wait for the result in a coroutine, in asyncio's running loop, of any thread.
+
+    Source: asyncio's futures. Cancelling the task that awaits cancels the call, if it has not left.
+
+    .. versionadded:: 0.1
+    """
     return _awaited(self).__await__()
 
 
@@ -166,13 +176,20 @@ def _failed_here(child: Any) -> bool:
 def join(cls: type[AsyncResult], *async_results: AsyncResult) -> AsyncResult:
     """One result for several, the inverse of ``split``: its value is the list of theirs.
 
-    Joined by ``AsyncMapResult.join``, results of maps are one map's, and their lists one list. Source: ipyparallel,
-    where results of load-balanced views and of maps cannot be joined.
+    Joined by ``AsyncMapResult.join``, results of maps are one map's, and their lists one list.
+
+    Parameters
+    ----------
+    *async_results : AsyncResult
 
     Raises
     ------
     ValueError
         Without any result.
+
+    Notes
+    -----
+    Any thread. Source: ipyparallel, where results of load-balanced views and of maps cannot be joined.
     """
     if not async_results:
         raise ValueError("Must specify at least one AsyncResult to join")
@@ -207,14 +224,27 @@ def _call_of(room: EngineRoom, msg_id: str) -> Any:
 
 
 def hub_add_done_callback(self: AsyncHubResult, fn: Callable[[AsyncResult], object]) -> None:
-    """Call ``fn(self)`` when the call is over, whether or not anybody keeps this result; see `AsyncResult`'s."""
+    """Call ``fn(self)`` when the call is over, whether or not anybody keeps this result.
+
+    Parameters
+    ----------
+    fn : callable
+        Gets this result as its only argument.
+
+    Notes
+    -----
+    Any thread; otherwise as any `AsyncResult`'s. Source: PEP 3148.
+    """
     add_done_callback(self, fn)
     if getattr(fn, "__self__", None) is not self:  # its own bookkeeping needs nobody to keep it
         room_of(self._client).hub.keep(self.msg_ids)
 
 
 def hub_ready(self: AsyncHubResult) -> bool:
-    """Whether the call is over; asks the Hub, and so takes the time of a request if it is not known to be."""
+    """Whether the call is over; asks the Hub, and so takes the time of a request if it is not known to be.
+
+    Any thread. Source: ipyparallel.
+    """
     if not self._ready:
         room_of(self._client).hub.ask()
     return bool(self._ready)
@@ -224,7 +254,16 @@ def wrap_hub_getitem(original: Callable[..., Any]) -> Callable[..., Any]:
     """`AsyncHubResult[...]` that asks the Hub before it tells what is known of a call, and for nothing else."""
 
     def __getitem__(self: AsyncHubResult, key: Any) -> Any:
-        """A result by its position, or metadata by its name."""
+        """A result by its position, or metadata by its name.
+
+        Parameters
+        ----------
+        key : int, slice or str
+
+        Notes
+        -----
+        Any thread. Source: ipyparallel.
+        """
         if isinstance(key, str) and any(key in metadata for metadata in self._metadata):
             hub_ready(self)
         return original(self, key)
@@ -233,6 +272,9 @@ def wrap_hub_getitem(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def hub_progress(self: AsyncHubResult) -> int:
-    """How many of the calls are over; asks the Hub."""
+    """How many of the calls are over; asks the Hub. Any thread.
+
+    Source: ipyparallel.
+    """
     hub_ready(self)
     return sum(child.done() for child in self._children)

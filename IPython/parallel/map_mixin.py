@@ -28,12 +28,20 @@ load().carried_values.rebuilder = _rebuild
 
 
 def map_iter(self: AsyncMapResult) -> Iterator[Any]:
-    """Iterate over the results as they come; an error is raised at its position, in its own type."""
+    """Iterate over the results as they come; an error is raised at its position, in its own type.
+
+    Any thread. Source: PEP 3148, and ipyparallel, where each ``iter()`` before the first ``next()`` begins anew.
+    """
     return MapIteration.__iter__(self)
 
 
 def map_next(self: AsyncMapResult) -> Any:
-    """The next result, as from the iterator that the standard library's ``map`` gives."""
+    """The next result, as from the iterator that the standard library's ``map`` gives.
+
+    Any thread, one at a time. Source: PEP 3148.
+
+    .. versionadded:: 0.1
+    """
     return MapIteration.__next__(self)
 
 
@@ -75,7 +83,7 @@ def collect_map_exceptions(self: AsyncMapResult, results: list[Any]) -> list[Any
 
 
 def split(self: AsyncMapResult) -> tuple[AsyncResult, ...]:
-    """One AsyncResult for each message, as ipyparallel has it; an error in a chunk is that part's error."""
+    """One AsyncResult for each message; an error in a chunk is that part's error. Any thread. Source: ipyparallel."""
     children = self._children
     if len(children) == 1:
         return (self,)

@@ -183,6 +183,12 @@ def install() -> None:
     ------
     UnsupportedVersion
         If ipyparallel is outside the tested range or lacks a patched name; nothing is changed then.
+
+    Notes
+    -----
+    Any thread. Importing the package does it.
+
+    .. versionadded:: 0.1
     """
     with _lock:
         if originals.recorded:
@@ -195,7 +201,12 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Take the patches off: the very same objects are back. Results and views made meanwhile lose what they gained."""
+    """Take the patches off: the very same objects are back. Results and views made meanwhile lose what they gained.
+
+    Any thread.
+
+    .. versionadded:: 0.1
+    """
     with _lock:
         for patch in reversed(PATCHES):
             key = patch.target, patch.name

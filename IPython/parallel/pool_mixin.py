@@ -28,7 +28,9 @@ class ViewIsItsExecutor(ViewExecutor):
 
 
 def size(self: View | ViewExecutor) -> int:
-    """How many engines can be used now, at least 1, as ``multiprocessing``-like pools tell it.
+    """How many engines can be used now, at least 1, as pools tell it. Any thread.
+
+    Source: pools made for MPI and threads, by whose ``size`` libraries such as dynesty divide their work.
 
     .. versionadded:: 0.1
     """

@@ -79,8 +79,10 @@ def balanced_map(
 
     Raises
     ------
-    ValueError, TypeError
-        For a `chunksize` or `buffersize` below 1 or not an int.
+    ValueError
+        For a `chunksize` or `buffersize` below 1.
+    TypeError
+        For a `buffersize` that is not an int.
     RuntimeError
         After `shutdown`.
 
@@ -240,6 +242,15 @@ def wrap_direct_map(original: Callable[..., Any]) -> Callable[..., Any]:
         -------
         AsyncMapResult, list or iterator
             An AsyncMapResult is an iterator too, which raises an error of `f` at its position, in its own type.
+
+        Raises
+        ------
+        ValueError
+            For a `chunksize` or `buffersize` below 1.
+        TypeError
+            For a `buffersize` that is not an int.
+        RuntimeError
+            After `shutdown`.
 
         Notes
         -----

@@ -18,7 +18,21 @@ def wrap_getitem(original: Callable[..., Any]) -> Callable[..., Any]:
     """`AsyncResult.__getitem__` that gives what succeeded, also where another engine's part failed."""
 
     def __getitem__(self: AsyncResult, key: Any) -> Any:
-        """Parts of the result, by index or slice, or metadata, by name. Raises what these parts raised."""
+        """Parts of the result, by index or slice, or metadata, by name.
+
+        Parameters
+        ----------
+        key : int, slice or str
+
+        Raises
+        ------
+        Exception
+            What these parts raised; a CompositeError of several.
+
+        Notes
+        -----
+        Any thread. Source: IPython 1.0, where parts that succeeded could be had beside those that failed.
+        """
         if isinstance(key, str) or not _failed_in_parts(self):
             return original(self, key)
         parts = self._raw_results[key]
@@ -40,7 +54,7 @@ def sent(self: AsyncResult) -> bool:
     """Whether the arguments have left, and may be changed; what has just been submitted is waited for.
 
     Any thread. A message used to be handed over when ``apply`` returned; now the client's own thread does it, a
-    moment later, and ``ar.sent`` would be a matter of luck.
+    moment later, and ``ar.sent`` would be a matter of luck. Source: IPython 1.0.
     """
     tracker = self._tracker
     return tracker is not None and bool(tracker.done)
@@ -59,5 +73,10 @@ def set_tracker(self: AsyncResult, tracker: Any) -> None:
 
 
 def pyout(self: Any) -> Any:
-    """What IPython 2 called ``execute_result``."""
+    """What is ``execute_result`` today. Any thread.
+
+    Source: IPython 2.
+
+    .. versionadded:: 0.1
+    """
     return self.execute_result

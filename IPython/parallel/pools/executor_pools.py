@@ -143,8 +143,10 @@ class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):  
 
     Raises
     ------
-    ValueError, TypeError
-        As the standard library's.
+    ValueError
+        `max_workers` or `max_tasks_per_child` is not positive, or `client` and `profile` are both given.
+    TypeError
+        `initializer` cannot be called, or `max_tasks_per_child` is no int.
     ClusterUnavailable
         There is no cluster of that profile, or it does not answer.
 

@@ -73,8 +73,10 @@ class Pool(stdlib.Pool):
 
     Raises
     ------
-    ValueError, TypeError
-        As the standard library's.
+    ValueError
+        `processes` or `maxtasksperchild` is not positive, or `client` and `profile` are both given.
+    TypeError
+        `initializer` cannot be called.
     ClusterUnavailable
         There is no cluster of that profile, or it does not answer; or a local one cannot be
         started.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from typing import Any
 
 import pytest
 
+import IPython.parallel
+from IPython.parallel import errors
 from IPython.parallel.errors import ExecutorShutdown
+from IPython.parallel.patching import PATCHES, Patch
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE
 from IPython.parallel.tests.source_tree import find_source_tree
@@ -113,3 +117,72 @@ def test_every_option_of_the_command_line_is_described(source: Path) -> None:
     options = set(re.findall(r"^ +(?:-h, )?(--?[a-z-]+)", shown, re.MULTILINE))
     assert {"-n", "--profile"} <= options
     assert options - {"--help"} == set(re.findall(r"``(--?[a-z-]+)(?: [A-Z]+)?``", page))
+
+
+@pytest.fixture(scope="module")
+def reference(source: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """What the page of reference describes, by full names, as Sphinx lists them for other projects."""
+    pytest.importorskip("sphinx")
+    from sphinx.util.inventory import InventoryFile
+
+    directory = tmp_path_factory.mktemp("reference")
+    page = source / "docs" / "source" / "api.rst"
+    # Without the other pages, and so without links to them.
+    text = re.sub(r":doc:`[^`]*`", "", page.read_text(encoding="utf-8"))
+    (directory / "index.rst").write_text(text, encoding="utf-8")
+    build = (sys.executable, "-m", "sphinx", "-q", "-c", str(page.parent), str(directory), str(directory / "built"))
+    subprocess.run(build, check=True, timeout=100)
+    with (directory / "built" / "objects.inv").open("rb") as inventory:
+        listed = InventoryFile.load(inventory, "", lambda base, path: path)
+    return {name for kind, names in listed.items() if kind.startswith("py:") for name in names}
+
+
+def patched_for_users() -> Iterator[tuple[Patch, Any]]:
+    """The patches of names that users write, each with the function that it is."""
+    for patch in PATCHES:
+        if not patch.name.startswith("_"):
+            found = getattr(patch.target, patch.name)
+            found = found.fget if isinstance(found, property) else getattr(found, "__func__", found)
+            yield patch, inspect.unwrap(found)
+
+
+@pytest.mark.timeout(120)
+def test_reference_is_complete(reference: set[str]) -> None:
+    package = IPython.parallel
+    own = {name for name in package.__all__ if getattr(package, name).__module__.startswith(package.__name__)}
+    assert {"Pool", "timeline"} <= own
+    public = {f"{package.__name__}.{name}" for name in own} | {f"{errors.__name__}.{name}" for name in errors.__all__}
+    public |= {f"{p.target.__module__}.{p.target.__qualname__}.{p.name}" for p, _ in patched_for_users()}
+    assert public - reference == set()
+
+
+def test_docstrings_of_what_is_patched_say_all() -> None:
+    assert [missing for patch, function in patched_for_users() for missing in not_said(patch, function)] == []
+
+
+def not_said(patch: Patch, function: Any) -> Iterator[str]:
+    """What a docstring in the style of this project has, and that of a patched name has not."""
+    if function.__module__.startswith("ipyparallel"):
+        return
+    said = inspect.getdoc(function) or ""
+    needed = ["thread", "Source:", *([".. versionadded::"] if patch.kind == "add" else [])]
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    needed += ["Parameters\n----------"] * bool(parameters)
+    yield from (f"{patch.target.__name__}.{patch.name}: {text}" for text in needed if text not in said)
+    for parameter in parameters:
+        if not re.search(rf"^(\*?\*?\w+, )*\*?\*?{parameter.name}\b.*$", said, re.MULTILINE):
+            yield f"{patch.target.__name__}.{patch.name}: {parameter.name}"
+
+
+def test_versions_in_the_docs_are_not_of_the_future(source: Path) -> None:
+    texts = [*(source / "IPython").rglob("*.py"), *(source / "docs" / "source").rglob("*.rst")]
+    noted = re.compile(r"\.\. version(?:added|changed):: *([\d.]+)")
+    said = {version for path in texts for version in noted.findall(path.read_text(encoding="utf-8"))}
+    assert said
+    present = numbers(IPython.parallel.__version__)
+    assert [version for version in said if numbers(version) > present] == []
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version as numbers that can be compared."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

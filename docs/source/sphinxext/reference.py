@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -111,16 +112,24 @@ def module_section(path: str) -> Iterator[str]:
 
 def patched_class(target: type, names: list[str]) -> Iterator[str]:
     """A class of ipyparallel's with those of its members that are ours."""
-    path = f"{target.__module__}.{target.__qualname__}"
-    title = target.__qualname__
-    yield from (title, "~" * len(title), "", f".. py:class:: {target.__qualname__}", f"   :module: {target.__module__}", "")
+    module, title = target.__module__, target.__qualname__
+    path = f"{module}.{title}"
+    yield from (title, "~" * len(title), "", f".. py:class:: {title}", f"   :module: {module}", "")
     for name in names:
         kind = "autoproperty" if isinstance(inspect.getattr_static(target, name), property) else "automethod"
         yield from (f"   .. {kind}:: {path}.{name}", "")
 
 
+def plain_parameters(
+    app: Sphinx, what: str, name: str, found: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """The signature without parameter specifications, which autodoc writes so that they cannot be parsed."""
+    return signature and re.sub(r"~typing\.~\w+", "~typing.Any", re.sub(r"\[\[~\w+\]", "[...", signature)), returned
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
+    app.connect("autodoc-process-signature", plain_parameters)
     app.add_directive("public-names", PublicNames)
     app.add_directive("upstream-names", UpstreamNames)
     app.add_directive("also-public", AlsoPublic)
