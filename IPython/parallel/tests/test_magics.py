@@ -4,6 +4,7 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from traitlets.config import Config
 from IPython.parallel.notebook import magics
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate
+from IPython.parallel.tests.source_tree import find_source_tree
 
 
 @pytest.fixture
@@ -260,3 +262,14 @@ class TestSubmit:
     def test_braces_are_left_alone(self, attached: InteractiveShell) -> None:
         run(attached, "key = 'here'")
         assert submitted(attached, "f'{key}', '{key}', '$key'") == ("here", "{key}", "$key")
+
+
+def test_session_of_the_documentation(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (find_source_tree() / "docs" / "source" / "magics.rst").read_text(encoding="utf-8")
+    session = re.findall(r"^   In \[(\d+)\]: (.*\n(?:      \.\.\.: .*\n)*)(?:   (?!In )(.+))?", page, re.MULTILINE)
+    assert len(session) > 5
+    run(shell, "%unload_ext IPython.parallel")
+    for number, code, said in session:
+        value = run(shell, re.sub(r"^      \.\.\.: ", "", code, flags=re.MULTILINE))
+        printed = capsys.readouterr().out.strip()  # outputs have no numbers where no history is kept
+        assert said == (f"Out[{number}]: {value!r}" if value is not None else printed)
