@@ -72,9 +72,9 @@ def _state(log: CallLog) -> str:
 
 def _facts(state: str, log: CallLog) -> list[str]:
     from ..timelines.totals import span
-    from ..timelines.wording import counted, duration
+    from ..timelines.wording import duration
 
-    facts = [state if log.calls == 1 else f"{state}: {counted(log.counts)}"]
+    facts = [state if log.calls == 1 else _several(state, log)]
     if log.engines:
         facts.append(_engines(log.engines))
     if busy := sum(share.busy for share in log.engines.values()):
@@ -86,6 +86,14 @@ def _facts(state: str, log: CallLog) -> list[str]:
         )
         facts.append(f"{duration(end - begin)} {until}")
     return facts + [error for _, error in list(log.errors)[:1]]
+
+
+def _several(state: str, log: CallLog) -> str:
+    """How many calls are in which state, after the state of all, where that is not the same."""
+    from ..timelines.wording import counted
+
+    words = counted(log.counts)
+    return f"{state}: {words}" if len([*filter(None, log.counts.values())]) > 1 else words or "no calls"
 
 
 def _targets(view: View) -> Sequence[int]:

@@ -245,6 +245,13 @@ def test_line_of_a_failed_map_names_the_error(view: Any) -> None:
     assert shown.endswith("IndexError: list index out of range")
 
 
+def test_line_of_a_map_says_its_state_once(view: Any) -> None:
+    result = view.map(abs, range(3))
+    wait([result], timeout=30)
+    assert plain(result._repr_html_()).startswith("● MapResult abs 3 finished · engine")
+    assert plain(view.map(abs, [])._repr_html_()) == "● MapResult abs no calls"
+
+
 def test_lines_do_not_wait(view: Any, client: Client, gate: Gate) -> None:
     held = view.submit(calls.pass_gate, gate.address, 1)
     gate.wait_for_arrivals(1)

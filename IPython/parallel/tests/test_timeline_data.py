@@ -245,6 +245,17 @@ def test_waiting_calls_are_averaged_over_a_column() -> None:
     assert lay_out(log, log.bars(), 10).waiting == [3, 3, 2.5, 2, 2, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("columns", [1, 10, 1000])
+def test_most_that_waited_is_counted_and_not_averaged(columns: int) -> None:
+    log = log_of(ran(0, 0, 10), ran(0, 5, 6), ran(0, 2.5, 3), not_run(CANCELLED, 5, 5.01))
+    assert lay_out(log, log.bars(), columns).most_waiting == 2
+
+
+def test_what_started_at_once_never_waited() -> None:
+    log = log_of(ran(0, 3, 4, submitted=3))
+    assert lay_out(log, log.bars(), 10).most_waiting == 0
+
+
 def test_calls_without_engine_are_put_aside_by_state() -> None:
     log = log_of(
         ran(0, 0, 10), not_run(CANCELLED, 0, 2), not_run(CANCELLED, 1, 3), not_run(WAITING, 5)

@@ -14,7 +14,13 @@ import pytest
 from IPython.parallel.tests.test_timeline_data import log_of, not_run, ran
 from IPython.parallel.timelines.calls import CANCELLED, WAITING, Call
 from IPython.parallel.timelines.layout import lay_out
-from IPython.parallel.timelines.style import PICTURE_STYLE
+from IPython.parallel.timelines.style import (
+    FAILED_COLOUR,
+    FUNCTION_COLOURS,
+    GROUND_STYLE,
+    OTHERS_COLOUR,
+    PICTURE_STYLE,
+)
 from IPython.parallel.timelines.svg import NARROW, WIDE, draw_svg
 from IPython.parallel.timelines.timeline import Timeline
 from IPython.parallel.timelines.totals import totals_of
@@ -232,3 +238,22 @@ def test_table_of_many_engines_is_folded(engines: int, folded: int) -> None:
     page = of(*(ran(n, 0, 1) for n in range(engines))).to_html()
     check_page(page)
     assert page.count("<summary>Each engine</summary>") == folded
+
+
+def luminance(colour: str) -> float:
+    """How bright a colour is, from 0 to 1, as WCAG 2 defines it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    darker, brighter = sorted((luminance(one), luminance(other)))
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("colour", [*FUNCTION_COLOURS, OTHERS_COLOUR, FAILED_COLOUR])
+def test_bars_can_be_told_from_their_names_and_from_the_ground(colour: str) -> None:
+    assert contrast(colour, "#ffffff") >= 4.5
+    for ground in re.findall(r"background: (#[0-9a-f]{6})", GROUND_STYLE):
+        assert contrast(colour, ground) >= 3

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 from .calls import RUNNING
@@ -71,6 +72,8 @@ class Layout:
         By state, what did not come to an engine; overlapping bars taken together.
     waiting : list of float
         How many calls waited for their start, on average over each column.
+    most_waiting : int
+        The most that waited at a time, however short that was: it does not depend on the columns.
     group_sizes : dict of {int: int}
         How many calls travelled in each group.
     """
@@ -81,6 +84,7 @@ class Layout:
     lanes: list[Lane]
     aside: dict[str, list[Bar]]
     waiting: list[float]
+    most_waiting: int
     group_sizes: dict[int, int]
 
     def column(self, moment: float) -> float:
@@ -108,7 +112,7 @@ def lay_out(log: CallLog, bars: list[Bar], columns: int, *, singles: bool = True
     engines = sorted(log.engines)
     per_lane = -(-len(engines) // MAX_LANES) or 1
     lanes = [Lane(engines[i : i + per_lane]) for i in range(0, len(engines), per_lane)]
-    layout = Layout(begin, end, columns, lanes, _aside(bars), [], _group_sizes(bars))
+    layout = Layout(begin, end, columns, lanes, _aside(bars), [], _most_waiting(bars), _group_sizes(bars))
     layout.waiting = _waiting(layout, bars)
     lane_of = {engine: lane for lane in lanes for engine in lane.engines}
     on_lanes: dict[int, list[Bar]] = {id(lane): [] for lane in lanes}
@@ -194,7 +198,7 @@ def _waiting(layout: Layout, bars: Iterable[Bar]) -> list[float]:
     step = [0] * (layout.columns + 2)
     for bar in bars:
         first = layout.column(bar.submitted)
-        last = layout.column(bar.end if bar.engine is None else bar.start)
+        last = layout.column(_waited_until(bar))
         if last <= first:
             continue
         begin, end = _inside(layout, first), _inside(layout, last)
@@ -206,6 +210,20 @@ def _waiting(layout: Layout, bars: Iterable[Bar]) -> list[float]:
         step[begin + 1] += bar.calls
         step[end] -= bar.calls
     return _summed(part, step, layout.columns)
+
+
+def _most_waiting(bars: Iterable[Bar]) -> int:
+    changes = [
+        change
+        for bar in bars
+        if bar.submitted < _waited_until(bar)
+        for change in ((bar.submitted, bar.calls), (_waited_until(bar), -bar.calls))
+    ]
+    return max(accumulate(by for _, by in sorted(changes)), default=0)
+
+
+def _waited_until(bar: Bar) -> float:
+    return bar.end if bar.engine is None else bar.start
 
 
 def _summed(part: Sequence[float], step: Sequence[int], columns: int) -> list[float]:

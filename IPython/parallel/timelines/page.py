@@ -120,7 +120,7 @@ def _engines(totals: Totals, log: CallLog) -> Iterator[str]:
         rows.append([str(engine), meter, *_figures(log.engines[engine])])
     folded = len(rows) > _ROWS
     yield "<details><summary>Each engine</summary>" if folded else ""
-    yield from _table("Engines", ["engine", "busy", "calls", "failed", "time"], rows)
+    yield from _table("Engines", ["engine", "busy", "calls", "failed", "time"], rows, "figures engines")
     yield "</details>" if folded else ""
 
 
@@ -223,7 +223,8 @@ th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); vertical
 .name { min-width: 96px }
 .name { display: block; position: relative; padding-left: 19px }
 .name i { position: absolute; left: 0; top: 6px; width: 11px; height: 11px; border-radius: 2px }
-.meter { display: inline-block; width: min(180px, 18vw); height: 9px; border-radius: 5px;
+.engines th:nth-child(2), .engines td:nth-child(2) { width: 66%; text-align: left }
+.meter { display: inline-block; width: calc(100% - 7ch); height: 9px; border-radius: 5px;
   background: var(--line); margin-right: 10px; overflow: hidden }
 .meter span { display: block; height: 100%; background: var(--bar) }
 details { margin-top: 28px; color: var(--soft) }
@@ -239,6 +240,7 @@ details dd { margin: 0 0 6px }
   th, td { padding-right: 8px }
   .cards div { padding: 8px 9px }
   .cards dd { font-size: 16px }
+  .engines th:nth-child(2), .engines td:nth-child(2) { width: 45% }
   .figures th:nth-child(6), .figures td:nth-child(6) { display: none }
   .errors th:nth-child(2), .errors td:nth-child(2) { display: none }
 }

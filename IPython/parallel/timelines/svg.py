@@ -305,7 +305,7 @@ class _Picture:
         points = [f"M{self._left} {bottom:.1f}"]
         for waiting in self._layout.waiting:
             points.append(f"V{bottom - waiting / most * _QUEUE:.1f}h{_COLUMN}")
-        highest = max(1, round(most))
+        highest = self._layout.most_waiting
         title = f"calls that waited for their start: up to {highest:,} at a time"
         self._parts.append(
             f'<path class="queue" d="{"".join(points)}V{bottom:.1f}z"><title>{title}</title></path>'

@@ -51,7 +51,7 @@ def _rows(totals: Totals, layout: Layout) -> Iterator[str]:
     most = max(layout.waiting)
     if most > 0:
         row = "".join(_block(waiting / most) for waiting in layout.waiting)
-        yield f"{'waiting':>{width}} |{row}| up to {plural(max(1, round(most)), 'call')}"
+        yield f"{'waiting':>{width}} |{row}| up to {plural(layout.most_waiting, 'call')}"
     end = duration(layout.end - layout.begin)
     yield f"{'':>{width}}  0 s{end:>{layout.columns - 3}}"
 
