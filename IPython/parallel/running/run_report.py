@@ -141,7 +141,7 @@ class Screen:
         if not self._wanted:
             return
         with self._lock:
-            bar = self._bar or self._show_bar()
+            bar = self._bar or self._show_bar(total)
             bar.total = max(total, bar.total)
             self._done = max(done, self._done)
             if self._at_line_start:
@@ -175,8 +175,8 @@ class Screen:
             self._bar.n = self._done
             self._bar.refresh()
 
-    def _show_bar(self) -> _Bar:
-        bar = self._bar = _Bar(total=0, file=sys.__stderr__, unit="call", leave=False, dynamic_ncols=True)
+    def _show_bar(self, total: int) -> _Bar:
+        bar = self._bar = _Bar(total=total, file=sys.__stderr__, unit="call", leave=False, dynamic_ncols=True)
         if _is_terminal(sys.stdout):
             sys.stdout = _Shared(sys.stdout, self)
         sys.stderr = _Shared(sys.stderr, self)
