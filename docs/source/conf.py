@@ -37,6 +37,6 @@ exclude_patterns = ["whatsnew/pr/*"]
 
 html_theme = "alabaster"
 html_static_path = ["_static"]
-html_css_files = ["narrow.css"]
+html_css_files = ["links.css", "narrow.css"]
 html_theme_options = {"description": "concurrent.futures on an IPython cluster", "fixed_sidebar": True}
 html_show_sourcelink = False
