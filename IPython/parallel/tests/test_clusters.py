@@ -31,6 +31,13 @@ IN_SCRIPT = {
     "htcondor": ["request_memory      = 4GB", "queue 6"],
 }
 
+PROGRAM = """
+from concurrent.futures import ProcessPoolExecutor
+
+with ProcessPoolExecutor() as pool:
+    print(pool.submit(pow, 2, 10).result())
+"""
+
 
 def configurations() -> Iterator[Config]:
     """Those of the page, each loaded as ipcluster would load it."""
@@ -73,6 +80,34 @@ def test_batch_scripts_say_what_is_configured(tmp_path: Path, monkeypatch: pytes
             launcher.write_batch_script(6)
             script = Path(launcher.batch_file).read_text(encoding="utf-8")
             assert [line for line in IN_SCRIPT[kind] if line not in script] == [], script
+
+
+@pytest.mark.timeout(180)
+def test_commands_of_the_page_start_use_and_stop_a_cluster(tmp_path: Path) -> None:
+    source = find_source_tree()
+    page = (source / "docs" / "source" / "clusters.rst").read_text(encoding="utf-8")
+    commands = re.findall(r"^    (ip(?:ython|cluster) .*|python .*)$", page, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["ipython", "ipcluster", "python", "ipcluster"]
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"IPYTHONDIR": str(tmp_path / "ipython"), "PATH": path}
+    said = {}
+    try:
+        for command in commands[:-1]:
+            said[command] = in_shell(command.replace("-n 64", "-n 2"), tmp_path, environment)
+    finally:
+        in_shell(commands[-1], tmp_path, environment)
+    assert said[commands[2]] == "1024\n"
+    assert list((tmp_path / "ipython" / "profile_campus" / "security").glob("cluster-*.json")) == []
+
+
+def in_shell(command: str, directory: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        command, shell=True, cwd=directory, env=environment,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=80,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.timeout(180)

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -105,8 +106,6 @@ def test_every_option_of_the_command_line_is_described(source: Path) -> None:
 def reference(source: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """What the page of reference describes, by full names, as Sphinx lists them for other projects."""
     pytest.importorskip("sphinx")
-    from sphinx.util.inventory import InventoryFile
-
     directory = tmp_path_factory.mktemp("reference")
     page = source / "docs" / "source" / "api.rst"
     # Without the other pages, and so without links to them.
@@ -114,9 +113,8 @@ def reference(source: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str
     (directory / "index.rst").write_text(text, encoding="utf-8")
     build = (sys.executable, "-m", "sphinx", "-q", "-c", str(page.parent), str(directory), str(directory / "built"))
     subprocess.run(build, check=True, timeout=100)
-    with (directory / "built" / "objects.inv").open("rb") as inventory:
-        listed = InventoryFile.load(inventory, "", lambda base, path: path)
-    return {name for kind, names in listed.items() if kind.startswith("py:") for name in names}
+    *_, listed = (directory / "built" / "objects.inv").read_bytes().split(b"\n", 4)  # behind four lines of comment
+    return set(re.findall(r"^(\S+) py:", zlib.decompress(listed).decode(), re.MULTILINE))
 
 
 def patched_for_users() -> Iterator[tuple[Patch, Any]]:
