@@ -195,8 +195,14 @@ class Views(Contestant):
         if len(self.client.ids) <= self.workers // 2:
             for _ in range(self.workers - len(self.client.ids)):
                 self._undo.enter_context(faults.another_engine(self.cluster.connection_file))
-            self.client.wait_for_engines(self.workers, timeout=PATIENCE, interactive=False)
+            self._wait_for_engines()
         self._know_engines()
+
+    def _wait_for_engines(self) -> None:
+        # Not `Client.wait_for_engines`, which gives up when it hears of the end of one that was broken before.
+        deadline = time.monotonic() + PATIENCE
+        while len(self.client.ids) < self.workers and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _know_engines(self) -> None:
         for engine_id, uuid in list(self.client._engines.items()):
