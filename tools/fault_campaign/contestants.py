@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import ipyparallel
@@ -245,6 +246,7 @@ class Stock(Views):
 
     def start(self) -> None:
         patching.uninstall()
+        os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # functions of modules are found there, or nowhere
         super().start()
 
     def _use(self, client: Any) -> None:

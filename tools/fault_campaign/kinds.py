@@ -23,6 +23,8 @@ import workloads
 from contestants import PATIENCE, Contestant, Loky, StandardPool, Stock, Views
 from rounds import HUNG, Round
 
+from IPython.parallel.tests import faults
+
 POOLS = (StandardPool, Loky)
 CLUSTERS = (Views, Stock)
 ALL = (Views, Stock, StandardPool, Loky)
@@ -106,7 +108,9 @@ def controllers(which: str, number: int) -> Callable[[Round], None]:
         round.submit(workloads.slow, 60)
         processes = [process for process in contestant.controllers if process.is_running()]
         if which != "all":
-            processes = [contestant.chance.choice(processes)]
+            # Not the one that sends heartbeats: without those, engines leave by themselves, which takes a while.
+            ports = set(_ports(contestant.cluster.connection_file))
+            processes = [contestant.chance.choice([one for one in processes if ports & faults.listening(one)])]
         round.strike()
         for process in processes:
             process.send_signal(number)

@@ -34,6 +34,12 @@ def controllers(among: set[psutil.Process]) -> list[psutil.Process]:
     return [process for process in among if "ipyparallel.controller" in " ".join(process.cmdline())]
 
 
+def listening(process: psutil.Process) -> set[int]:
+    """The ports at which a process takes connections."""
+    connections = process.net_connections(kind="inet")
+    return {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}
+
+
 def send(processes: list[psutil.Process], number: int) -> None:
     for process in processes:
         process.send_signal(number)

@@ -288,16 +288,11 @@ def test_a_controller_that_lost_one_of_its_processes_is_gone(
     own, gate = start(1), new_gate()
     results = stock_calls(own.client, gate)
     port = json.loads(own.cluster.connection_file.read_text())[part]
-    faults.send([process for process in own.controllers if port in listening(process)], signal.SIGKILL)
+    faults.send([process for process in own.controllers if port in faults.listening(process)], signal.SIGKILL)
     concurrent.futures.wait(results.values(), faults.CONTROLLER_LIMIT)
     outcomes = {name: type(result.exception(0)) for name, result in results.items() if result.done()}
     assert outcomes == dict.fromkeys(results, ClusterGone)
     assert_refused(own.client)
-
-
-def listening(process: psutil.Process) -> set[int]:
-    connections = process.net_connections(kind="inet")
-    return {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}
 
 
 def assert_refused(client: ipyparallel.Client) -> None:
