@@ -4,6 +4,7 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -176,7 +177,7 @@ class Screen:
             self._bar.refresh()
 
     def _show_bar(self, total: int) -> _Bar:
-        bar = self._bar = _Bar(total=total, file=sys.__stderr__, unit="call", leave=False, dynamic_ncols=True)
+        bar = self._bar = _Bar(total=total, file=sys.__stderr__, unit="call", leave=False, **_size(sys.__stderr__))
         if _is_terminal(sys.stdout):
             sys.stdout = _Shared(sys.stdout, self)
         sys.stderr = _Shared(sys.stderr, self)
@@ -219,6 +220,18 @@ def _write(target: TextIO, text: str) -> int:
     except UnicodeEncodeError:
         target.flush()
         return target.buffer.write(text.encode(target.encoding, "surrogateescape"))
+
+
+def _size(terminal: TextIO | None) -> dict[str, Any]:
+    """What tells tqdm to follow a terminal's size; of one that does not know its own, what terminals had once.
+
+    tqdm takes no columns for no room, and shows nothing.
+    """
+    try:
+        known = terminal is not None and os.get_terminal_size(terminal.fileno()).columns > 0
+    except (OSError, ValueError):
+        known = False
+    return {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

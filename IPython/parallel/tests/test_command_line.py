@@ -443,10 +443,23 @@ def test_the_progress_bar_leaves_the_programs_output_whole(connection_file: Path
     assert len(lines) == 4 + 1 + 1
 
 
-def on_terminal(command: list[str]) -> str:
+def test_a_terminal_that_does_not_know_its_size_has_a_bar(connection_file: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "if __name__ == '__main__':\n"
+        "    with ProcessPoolExecutor(1) as pool:\n"
+        "        list(pool.map(time.sleep, [0.3] * 4))\n"
+    )
+    shown = on_terminal([*OURS, "--connection-file", str(connection_file), str(script)], size=(0, 0))
+    assert re.search(r"[1-4]/4 \[", shown)
+
+
+def on_terminal(command: list[str], size: tuple[int, int] = (24, 100)) -> str:
     """Everything a command writes to the terminal it runs on."""
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 100))
+    termios.tcsetwinsize(theirs, size)
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as program:
         os.close(theirs)
         parts = []
