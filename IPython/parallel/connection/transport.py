@@ -109,7 +109,7 @@ class Transport:
         if not told:
             try:
                 self._prepare(client, letter.engine, letter.client, preparing)
-            except BaseException as error:  # the controller is gone, say; when it is back, the next group shall try
+            except Exception as error:  # the controller is gone, say; when it is back, the next group shall try
                 for other in self._unprepare(letter.engine, preparing):
                     if other is not letter:
                         other.report(_unsent(error))
@@ -164,10 +164,13 @@ class Transport:
 
     def ask(self, group: Group, report: _Hear) -> None:
         with self._lock:
-            preparing = self._prepared.get(group.engine)
+            if group.engine in self._given_up:
+                return
+            # There is none if Ctrl-C came as the group was sent.
+            preparing = self._prepared.setdefault(group.engine, _Preparing(tuple(sys.path)))
         client = self._client()
-        if preparing is None or client is None or client._closed:
-            return  # what waited for it has been told
+        if client is None or client._closed:
+            return  # which tells everybody
         with suppress(RuntimeError, ClusterGone):  # the client was closed meanwhile, say, which tells everybody
             if preparing.ready:
                 # The way the group went: the question must not come before it.

@@ -282,21 +282,24 @@ class Dispatcher:
     # -- sending
 
     def _send(self, groups: list[Group]) -> None:
-        interrupted: BaseException | None = None
-        for group in groups:
-            group.is_leaving = True
-            try:
-                self._transport.send(group, inbox.hearer(weakref.ref(self), self._inbox, group))
-            except EngineLeft as error:
-                self._inbox.put((group, Lost(inbox.always(error), sent=False)))
-            except BaseException as error:  # the client was closed meanwhile, say, or Ctrl-C: no call without an end
-                self._inbox.put((group, Lost(inbox.always(error))))
-                interrupted = error if not isinstance(error, Exception) else interrupted
-            group.sent()
-            if group.engine not in self._schedule.engines:  # it left just now, and was buried without this group
-                self._inbox.put((group, inbox.GONE))
-        if interrupted is not None:
-            raise interrupted
+        try:
+            for group in groups:
+                self._send_one(group)
+        except BaseException:  # Ctrl-C, whose error is that of no call: some may be others'
+            self._inbox.put((None, lambda: self._recover(groups)))
+            raise
+
+    def _send_one(self, group: Group) -> None:
+        group.is_leaving = True
+        try:
+            self._transport.send(group, inbox.hearer(weakref.ref(self), self._inbox, group))
+        except EngineLeft as error:
+            self._inbox.put((group, Lost(inbox.always(error), sent=False)))
+        except Exception as error:  # the client was closed meanwhile, say: no call without an end
+            self._inbox.put((group, Lost(inbox.always(error))))
+        group.sent()
+        if group.engine not in self._schedule.engines:  # it left just now, and was buried without this group
+            self._inbox.put((group, inbox.GONE))
 
     def _recover(self, groups: list[Any]) -> None:
         """Ctrl-C came while these were made or sent: what did not leave waits again, what may have is asked for."""

@@ -826,6 +826,23 @@ class TestLostEngines:
         b.settle_all()
         assert b.dispatcher.wait(b.line, 1), "calls that were never sent count as running for ever"
 
+    def test_ctrl_c_while_sending_is_the_error_of_no_call(self, bench) -> None:
+        """Earlier ones, whose futures somebody has, may be in that group."""
+        b = bench(1, Steady(calls=3))
+
+        def interrupt(group: Group) -> None:
+            b.cluster.before_send = lambda group: None
+            raise KeyboardInterrupt
+
+        b.cluster.before_send = interrupt
+        calls = [Call(b.dispatcher, note, (label,)) for label in "abc"]
+        with pytest.raises(KeyboardInterrupt):
+            b.dispatcher.submit(b.line, [[call.task] for call in calls])
+        b.settle_all()
+        assert b.dispatcher.wait(b.line, PATIENCE)
+        assert [call.exception(0) for call in calls] == [None] * 3
+        assert b.cluster.ran == ["a", "b", "c"]
+
 
 class TestMaxEngines:
     def test_no_more_than_that_are_used(self, bench) -> None:
