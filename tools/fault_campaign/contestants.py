@@ -174,6 +174,7 @@ class Views(Contestant):
         self.controllers = faults.controllers(faults.below_here() - before)
         self._undo.callback(self.cluster.stop, grace=0)
         self._pids: dict[str, int] = {}
+        self.is_incomplete = False  # of the controller's processes one is dead, noticed or not
         self._use(self.client)
 
     def _use(self, client: Any) -> None:
@@ -195,7 +196,7 @@ class Views(Contestant):
             self._use(self.client)
 
     def renew(self) -> None:
-        if not self.lives():
+        if self.is_incomplete or not self.lives():
             self.stop()
             self.start()
         if len(self.client.ids) <= self.workers // 2:

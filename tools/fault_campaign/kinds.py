@@ -111,6 +111,7 @@ def controllers(which: str, number: int) -> Callable[[Round], None]:
             # Not the one that sends heartbeats: without those, engines leave by themselves, which takes a while.
             ports = set(_ports(contestant.cluster.connection_file))
             processes = [contestant.chance.choice([one for one in processes if ports & faults.listening(one)])]
+            contestant.is_incomplete = True
         round.strike()
         for process in processes:
             process.send_signal(number)
