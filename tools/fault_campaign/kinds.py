@@ -108,9 +108,10 @@ def controllers(which: str, number: int) -> Callable[[Round], None]:
         round.submit(workloads.slow, 60)
         processes = [process for process in contestant.controllers if process.is_running()]
         if which != "all":
-            # Not the one that sends heartbeats: without those, engines leave by themselves, which takes a while.
-            ports = set(_ports(contestant.cluster.connection_file))
-            processes = [contestant.chance.choice([one for one in processes if ports & faults.listening(one)])]
+            # Not one that no client talks to: without heartbeats, engines leave by themselves, which takes a while.
+            info = json.loads(contestant.cluster.connection_file.read_text(encoding="utf-8"))
+            port = info[contestant.chance.choice(("mux", "task", "control", "iopub", "broadcast"))]
+            processes = [process for process in processes if port in faults.listening(process)]
             contestant.is_incomplete = True
         round.strike()
         for process in processes:
