@@ -51,12 +51,24 @@ HEARTBEAT_MISSES = 50
 
 # The controller makes its schedulers and heartbeat with multiprocessing. Where that would start a server to fork them
 # from, as of Python 3.14, each imports ipyparallel anew, and the server leaves a directory behind when it is killed.
+# It ends when one of them has ended: clients are not connected to all of them, so what goes on without heartbeats, or
+# without half of the way to the engines, would leave them waiting. `init_signal` is what it does when all have started.
 CONTROLLER = """
 import multiprocessing
 if multiprocessing.get_start_method() == "forkserver":
     multiprocessing.set_start_method("fork", force=True)
-from ipyparallel.controller.app import main
-main()
+import os, signal, threading
+from multiprocessing.connection import wait
+from ipyparallel.controller.app import IPController
+class Controller(IPController):
+    def init_signal(self):
+        super().init_signal()
+        parts = [part.sentinel for part in multiprocessing.active_children()]
+        threading.Thread(target=end_with_the_first, args=[parts], daemon=True).start()
+def end_with_the_first(parts):
+    if wait(parts):
+        os.kill(os.getpid(), signal.SIGTERM)
+Controller.launch_instance()
 """
 
 # How long a process may take to end on SIGTERM. An engine inside a call ends only after it, so this is also how long

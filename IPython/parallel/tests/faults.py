@@ -69,9 +69,17 @@ def another_engine(client_file: Path, *before: str) -> Iterator[int]:
         try:
             yield engine.pid
         finally:
-            for process in [*family.children(recursive=True), family]:
+            for process in _with_children(family):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
+
+
+def _with_children(process: psutil.Process) -> list[psutil.Process]:
+    """None, if it is gone."""
+    try:
+        return [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return []
 
 
 # -- calls: standard library only, they also travel by value
