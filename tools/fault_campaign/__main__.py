@@ -5,7 +5,7 @@
 Each round gives an executor some work, breaks something, waits for all futures, and compares what they say with the
 trace that the calls left. With ``--only`` the others take part, too: "stock ipyparallel", "ProcessPoolExecutor",
 "loky". With ``--record`` a campaign can be run in parts; ``--show`` prints the table of all. The status is 1 if a
-call of IPython.parallel was lost without an error, hung or ran twice.
+call of IPython.parallel was lost without an error, failed with a wrong one, hung or ran twice.
 """
 
 # Copyright (c) IPython Development Team.
@@ -42,7 +42,7 @@ def campaign(contestant: Contestant, faults: int, only: str) -> Iterator[Observa
 
 def one(contestant: Contestant, kind: Kind, trace: Path) -> Observation:
     begun = time.monotonic()
-    round = Round(contestant, trace, kind.fault, kind.moment)
+    round = Round(contestant, trace, kind.fault, kind.moment, kind.cause)
     kind.make(round)
     observation = round.judge()
     observation.lived_on = contestant.lives()

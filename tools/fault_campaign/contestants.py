@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pickle
 import random
 import signal
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ipyparallel
+import psutil
 import workloads
 from ipyparallel.error import EngineError, RemoteError
 
@@ -33,6 +35,7 @@ PATIENCE = 60.0
 MISSES = 15
 # Seconds for which a worker of a pool, which knows no heartbeats, stands still.
 STANDSTILL = 2.0
+UNPICKLABLE = (pickle.PicklingError, TypeError, AttributeError)
 
 
 class Contestant:
@@ -45,8 +48,8 @@ class Contestant:
     """
 
     name = ""
-    # Of our own: everything else that is raised is a loss.
-    errors: tuple[type[BaseException], ...] = (Exception, CancelledError)
+    # What a future may fail with, by what broke; any other error is a wrong one.
+    errors: dict[str, tuple[type[BaseException], ...]] = {}
 
     def __init__(self, workers: int, chance: random.Random) -> None:
         self.workers, self.chance = workers, chance
@@ -66,9 +69,9 @@ class Contestant:
         """Close what there is, with calls outstanding, and go on with another one."""
         raise NotImplementedError
 
-    def explains(self, error: BaseException) -> bool:
-        """Whether a future may fail with that when something broke."""
-        return isinstance(error, self.errors)
+    def explains(self, error: BaseException, cause: str) -> bool:
+        """Whether the error says what broke."""
+        return isinstance(error, self.errors.get(cause, ()))
 
     def start(self) -> None:
         raise NotImplementedError
@@ -83,6 +86,13 @@ class Contestant:
     def victim(self, futures: list[Future[Any]]) -> int:
         """The process of a worker, of one that has some of the calls, if that is known."""
         raise NotImplementedError
+
+    def all_workers(self) -> list[int]:
+        """The processes of all workers."""
+        raise NotImplementedError
+
+    def replace_workers(self, count: int) -> None:
+        """Start so many workers for those that are gone, where that is not the executor's business."""
 
     def let_go_on(self, pid: int) -> None:
         """A worker that was stopped goes on, some time later."""
@@ -102,6 +112,13 @@ class Contestant:
 
 class _Pool(Contestant):
     """Workers that are children of this process."""
+
+    errors = {
+        "worker": (BrokenProcessPool,),
+        "memory": (MemoryError, BrokenProcessPool),
+        "pickling": UNPICKLABLE,
+        "closed": (CancelledError, BrokenProcessPool),
+    }
 
     def start(self) -> None:
         self.executor = self._make()
@@ -135,7 +152,10 @@ class _Pool(Contestant):
             self.start()
 
     def victim(self, futures: list[Future[Any]]) -> int:
-        return self.chance.choice(list(self.executor._processes))
+        return self.chance.choice(self.all_workers())
+
+    def all_workers(self) -> list[int]:
+        return list(self.executor._processes)
 
     def let_go_on(self, pid: int) -> None:
         time.sleep(STANDSTILL)
@@ -153,17 +173,33 @@ class StandardPool(_Pool):
 class Loky(_Pool):
     name = "loky"
 
+    @property
+    def errors(self) -> dict[str, tuple[type[BaseException], ...]]:  # type: ignore[override]
+        from loky.process_executor import ShutdownExecutorError
+
+        return _Pool.errors | {"closed": (CancelledError, BrokenProcessPool, ShutdownExecutorError)}
+
     def _make(self) -> Executor:
+        """The reusable executor, which is whole again, or another one, whenever it is asked for."""
         import loky
 
-        return loky.ProcessPoolExecutor(self.workers)  # type: ignore[no-any-return]
+        return loky.get_reusable_executor(self.workers, timeout=None)  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        self.executor.shutdown(wait=True, kill_workers=True)
 
 
 class Views(Contestant):
     """A load-balanced view of a local cluster."""
 
     name = "IPython.parallel"
-    errors = (EngineDied, ClusterGone, BrokenProcessPool, MemoryError)
+    errors = {
+        "worker": (EngineDied,),
+        "memory": (MemoryError, EngineDied),
+        "controller": (ClusterGone,),
+        "pickling": UNPICKLABLE,
+        "closed": (ClusterGone,),
+    }
 
     def start(self) -> None:
         local_cluster.HEARTBEAT_MISSES = MISSES
@@ -174,7 +210,6 @@ class Views(Contestant):
         self.controllers = faults.controllers(faults.below_here() - before)
         self._undo.callback(self.cluster.stop, grace=0)
         self._pids: dict[str, int] = {}
-        self.is_incomplete = False  # of the controller's processes one is dead, noticed or not
         self._use(self.client)
 
     def _use(self, client: Any) -> None:
@@ -196,14 +231,21 @@ class Views(Contestant):
             self._use(self.client)
 
     def renew(self) -> None:
-        if self.is_incomplete or not self.lives():
+        # Work may go on for a while when a part of the controller is gone.
+        if not self.lives() or not all(process.is_running() and _runs(process) for process in self.controllers):
             self.stop()
             self.start()
         if len(self.client.ids) <= self.workers // 2:
-            for _ in range(self.workers - len(self.client.ids)):
-                self._undo.enter_context(faults.another_engine(self.cluster.connection_file))
-            self._wait_for_engines()
+            self.replace_workers(self.workers - len(self.client.ids))
         self._know_engines()
+
+    def replace_workers(self, count: int) -> None:
+        for _ in range(count):
+            self._undo.enter_context(faults.another_engine(self.cluster.connection_file))
+        self._wait_for_engines()
+
+    def all_workers(self) -> list[int]:
+        return [self._pids[uuid] for uuid in self.client._engines.values() if uuid in self._pids]
 
     def _wait_for_engines(self) -> None:
         # Not `Client.wait_for_engines`, which gives up when it hears of the end of one that was broken before.
@@ -244,11 +286,20 @@ class Views(Contestant):
         self.client[:].apply_async(workloads.lift_limits).get(PATIENCE)
 
 
+def _runs(process: psutil.Process) -> bool:
+    return process.status() != psutil.STATUS_ZOMBIE  # type: ignore[no-any-return]
+
+
 class Stock(Views):
     """ipyparallel without IPython.parallel: the patch is taken back for the whole process."""
 
     name = "stock ipyparallel"
-    errors = (RemoteError, EngineError, Exception, CancelledError)
+    errors = {
+        "worker": (EngineError,),
+        "memory": (MemoryError, EngineError),
+        "pickling": UNPICKLABLE,
+        "closed": (CancelledError, OSError),
+    }
 
     def start(self) -> None:
         patching.uninstall()
@@ -258,6 +309,11 @@ class Stock(Views):
     def _use(self, client: Any) -> None:
         super()._use(client)
         self.executor = self.executor.executor
+
+    def explains(self, error: BaseException, cause: str) -> bool:
+        # Its errors know the name of what was raised.
+        name = error.ename if isinstance(error, RemoteError) else type(error).__name__
+        return super().explains(error, cause) or name in {kind.__name__ for kind in self.errors.get(cause, ())}
 
     def _busy(self, futures: list[Any]) -> set[str]:
         return set()  # the scheduler knows, not the client

@@ -23,18 +23,22 @@ import workloads
 from contestants import PATIENCE, Contestant, Loky, StandardPool, Stock, Views
 from rounds import HUNG, Round
 
-from IPython.parallel.tests import faults
-
 POOLS = (StandardPool, Loky)
 CLUSTERS = (Views, Stock)
 ALL = (Views, Stock, StandardPool, Loky)
+# Seconds within which the end of a controller is noticed.
+NOTICED = 12.0
 
 
 class Kind(NamedTuple):
-    """A fault at a moment, and to whom it can be made; of two kinds, the heavier is chosen more often."""
+    """A fault at a moment, and to whom it can be made; of two kinds, the heavier is chosen more often.
+
+    The cause is what errors have to speak of, a key of `Contestant.errors`; empty where nothing may fail.
+    """
 
     fault: str
     moment: str
+    cause: str
     make: Callable[[Round], None]
     of: tuple[type[Contestant], ...] = ALL
     weight: int = 4
@@ -85,6 +89,44 @@ def deadly(moment: str, way: str) -> Callable[[Round], None]:
     return make
 
 
+def kill_all(round: Round) -> None:
+    """All workers at once, in the middle of the work. Where others are started, they take what had not begun."""
+    round.submit(workloads.slow, 40)
+    pids = round.contestant.all_workers()
+    time.sleep(round.contestant.chance.uniform(0, 0.1))
+    round.strike()
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _wait_until_gone(pids)
+    round.submit(workloads.small, 20)
+    round.contestant.replace_workers(len(pids))
+    round.wait()
+
+
+def _wait_until_gone(pids: list[int]) -> None:
+    """Until each is at least a zombie, whoever is its parent."""
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+            psutil.Process(pid).wait(PATIENCE)
+
+
+def unpicklable(what: str) -> Callable[[Round], None]:
+    """An argument or a result among others that no pickle takes: it fails alone."""
+
+    def make(round: Round) -> None:
+        round.submit(workloads.small, 100)
+        if what == "argument":
+            round.submit(workloads.take, 1, threading.Lock())
+        else:
+            round.submit(workloads.give_lock)
+        round.submit(workloads.small, 100)
+        round.strike()
+        round.wait()
+
+    return make
+
+
 def too_large(round: Round) -> None:
     round.submit(workloads.slow, 4)
     round.submit(workloads.too_large)
@@ -105,14 +147,13 @@ def controllers(which: str, number: int) -> Callable[[Round], None]:
     def make(round: Round) -> None:
         contestant = round.contestant
         assert isinstance(contestant, Views)
+        if number == signal.SIGKILL:  # calls that are not over when it is noticed
+            round.submit(workloads.slow, contestant.workers, NOTICED)
         round.submit(workloads.slow, 60)
+        time.sleep(contestant.chance.uniform(0, 0.3))
         processes = [process for process in contestant.controllers if process.is_running()]
         if which != "all":
-            # Not one that no client talks to: without heartbeats, engines leave by themselves, which takes a while.
-            info = json.loads(contestant.cluster.connection_file.read_text(encoding="utf-8"))
-            port = info[contestant.chance.choice(("mux", "task", "control", "iopub", "broadcast"))]
-            processes = [process for process in processes if port in faults.listening(process)]
-            contestant.is_incomplete = True
+            processes = [contestant.chance.choice(processes)]
         round.strike()
         for process in processes:
             process.send_signal(number)
@@ -283,29 +324,31 @@ def program(what: str) -> Callable[[Round], None]:
 def kinds() -> list[Kind]:
     """All that can be made here."""
     made = [
-        Kind(name, moment, signalled(moment, number), weight=3)
+        Kind(name, moment, "worker", signalled(moment, number), weight=3)
         for name, number in (("worker gets SIGKILL", signal.SIGKILL), ("worker gets SIGSTOP", signal.SIGSTOP))
         for moment in ("idle", "one call", "mid-group", "slow calls", "sending results")
     ]
     made += [
-        Kind(f"worker: {way}", moment, deadly(moment, way), weight=3)
+        Kind(f"worker: {way}", moment, "worker", deadly(moment, way), weight=3)
         for way in ("os._exit", "segfault")
         for moment in ("one call", "mid-group", "sending results")
     ]
     made += [
-        Kind("result too large", "one call", too_large),
-        Kind("controller gets SIGKILL", "slow calls", controllers("all", signal.SIGKILL), CLUSTERS),
-        Kind("controller gets SIGSTOP", "slow calls", controllers("all", signal.SIGSTOP), CLUSTERS),
-        Kind("a scheduler gets SIGKILL", "slow calls", controllers("one", signal.SIGKILL), CLUSTERS),
-        *(Kind(f"Ctrl-C in {what}", "slow calls", ctrl_c_in(what)) for what in ("result", "map", "shutdown")),
-        Kind("client closed", "slow calls", close_client),
-        Kind("view deleted", "mid-group", delete_view, CLUSTERS),
-        Kind("interpreter exits", "mid-group", program("exits"), weight=2),
-        Kind("interpreter forks", "mid-group", program("forks"), weight=2),
+        Kind("all workers get SIGKILL", "slow calls", "worker", kill_all),
+        Kind("result too large", "one call", "memory", too_large),
+        *(Kind(f"{what} not picklable", "mid-group", "pickling", unpicklable(what)) for what in ("argument", "result")),
+        Kind("controller gets SIGKILL", "slow calls", "controller", controllers("all", signal.SIGKILL), CLUSTERS),
+        Kind("controller gets SIGSTOP", "slow calls", "controller", controllers("all", signal.SIGSTOP), CLUSTERS),
+        Kind("controller, a part: SIGKILL", "slow calls", "controller", controllers("one", signal.SIGKILL), CLUSTERS),
+        *(Kind(f"Ctrl-C in {what}", "slow calls", "", ctrl_c_in(what)) for what in ("result", "map", "shutdown")),
+        Kind("client closed", "slow calls", "closed", close_client),
+        Kind("view deleted", "mid-group", "", delete_view, CLUSTERS),
+        Kind("interpreter exits", "mid-group", "", program("exits"), weight=2),
+        Kind("interpreter forks", "mid-group", "", program("forks"), weight=2),
     ]
     if _connections_can_be_reset():
         made += [
-            Kind(f"connections reset, {of}", "mid-group", reset_connections(of), CLUSTERS)
+            Kind(f"connections reset, {of}", "mid-group", "", reset_connections(of), CLUSTERS)
             for of in ("clients", "engines", "all")
         ]
     return made

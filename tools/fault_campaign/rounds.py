@@ -26,29 +26,33 @@ class Round:
 
     Parameters
     ----------
+    cause : str
+        What breaks, a key of `Contestant.errors`: of what errors have to speak.
     trace : Path
         The file in which calls leave a line each.
     """
 
-    def __init__(self, contestant: Contestant, trace: Path, fault: str, moment: str) -> None:
+    def __init__(self, contestant: Contestant, trace: Path, fault: str, moment: str, cause: str) -> None:
         self.contestant = contestant
+        self.cause = cause
         self.path = str(trace)
         trace.touch()
         self.observation = Observation(contestant.name, fault, moment)
         self.futures: dict[str, Future[Any]] = {}
+        self._refused: dict[str, BaseException] = {}
         self._ends: dict[Future[Any], float] = {}
         self._struck: float | None = None
         self._labels = 0
 
     def submit(self, function: Callable[..., Any], count: int = 1, *args: Any) -> None:
-        """Submit so many calls, each with the trace's path, a label and `args`; a submit that raises says enough."""
+        """Submit so many calls, each with the trace's path, a label and `args`; a submit may raise."""
         for _ in range(count):
             self._labels += 1
             label = str(self._labels)
             try:
                 future = self.futures[label] = self.contestant.submit(function, self.path, label, *args)
-            except Exception:
-                self.observation.failed += 1
+            except Exception as error:
+                self._refused[label] = error
                 continue
             if self._struck is not None:
                 self.observation.outstanding += 1
@@ -81,6 +85,8 @@ class Round:
         for label, future in self.futures.items():
             if future.done():
                 self._judge_one(label, future, ran[label])
+        for label, error in self._refused.items():
+            self._judge_error(label, error, ran[label])
         self.observation.twice += sum(times > 1 for times in ran.values())
         return self.observation
 
@@ -93,16 +99,25 @@ class Round:
         error = _error_of(future)
         if error is None:
             if ran == 0:
-                self._lose(label, future, "a result, but it never ran")
-        elif self.contestant.explains(error):
-            seen.failed += 1
-            seen.error_after = max(seen.error_after or 0.0, seconds)
+                self._lose(label, "a result, but it never ran")
         else:
-            self._lose(label, future, repr(error))
+            seen.error_after = max(seen.error_after or 0.0, seconds)
+            self._judge_error(label, error, ran)
 
-    def _lose(self, label: str, future: Future[Any], why: str) -> None:
+    def _judge_error(self, label: str, error: BaseException, ran: int) -> None:
+        if self.contestant.explains(error, self.cause):
+            self.observation.failed += 1
+            self.observation.unrun += ran == 0
+        else:
+            self.observation.wrong += 1
+            self._tell("wrong", label, repr(error))
+
+    def _lose(self, label: str, why: str) -> None:
         self.observation.lost += 1
-        print(f"lost: {self.observation.fault}, {self.observation.moment}, {label}: {future!r}: {why}", file=sys.stderr)
+        self._tell("lost", label, why)
+
+    def _tell(self, what: str, label: str, why: str) -> None:
+        print(f"{what}: {self.observation.fault}, {self.observation.moment}, {label}: {why[:300]}", file=sys.stderr)
 
 
 def _error_of(future: Future[Any]) -> BaseException | None:

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-HEADINGS = ("faults", "outstanding", "failed", "lost", "hung", "twice", "error after", "longest wait", "lived on")
+HEADINGS = ("faults", "outstanding", "failed", "unrun", "wrong", "lost", "hung", "twice")
+HEADINGS += ("error after", "longest wait", "lived on")
 
 
 @dataclass
@@ -21,7 +22,11 @@ class Observation:
     outstanding : int
         Futures that were not done when the fault was made, and those submitted right after it.
     failed : int
-        Futures with an error that the fault explains.
+        Futures with an error that says what broke.
+    unrun : int
+        Those of them whose calls had not begun: somebody else could have run them.
+    wrong : int
+        Futures with an error that says something else.
     lost, hung, twice : int
         Calls that have neither run nor an error, that did not end in time, and that ran more than once.
     error_after, longest_wait : float or None
@@ -35,6 +40,8 @@ class Observation:
     moment: str
     outstanding: int = 0
     failed: int = 0
+    unrun: int = 0
+    wrong: int = 0
     lost: int = 0
     hung: int = 0
     twice: int = 0
@@ -44,7 +51,7 @@ class Observation:
 
     @property
     def is_good(self) -> bool:
-        return not (self.lost or self.hung or self.twice)
+        return not (self.wrong or self.lost or self.hung or self.twice)
 
 
 def keep(file: Path, observation: Observation) -> None:
@@ -69,7 +76,7 @@ def _table(contestant: str, observations: list[Observation]) -> str:
     for observation in observations:
         rows.setdefault((observation.fault, observation.moment), []).append(observation)
     width = max(len(fault) for fault, _ in rows) + 2
-    form = f"{{:<{width}}}{{:<18}}{{:>6}}{{:>13}}{{:>8}}{{:>6}}{{:>6}}{{:>7}}{{:>13}}{{:>14}}{{:>10}}"
+    form = f"{{:<{width}}}{{:<18}}{{:>6}}{{:>13}}{{:>8}}{{:>7}}{{:>7}}{{:>6}}{{:>6}}{{:>7}}{{:>13}}{{:>14}}{{:>10}}"
     lines = [contestant, "=" * len(contestant), form.format("fault", "moment", *HEADINGS)]
     lines += [form.format(fault, moment, *_sums(of_row)) for (fault, moment), of_row in sorted(rows.items())]
     return "\n".join([*lines, form.format("all", "", *_sums(observations))])
@@ -83,5 +90,5 @@ def _sums(observations: list[Observation]) -> tuple[object, ...]:
         known = [value for each in observations if (value := getattr(each, name)) is not None]
         return f"{max(known):.2f} s" if known else "-"
 
-    sums = [total(name) for name in ("outstanding", "failed", "lost", "hung", "twice")]
+    sums = [total(name) for name in ("outstanding", "failed", "unrun", "wrong", "lost", "hung", "twice")]
     return len(observations), *sums, most("error_after"), most("longest_wait"), total("lived_on")

@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +28,20 @@ def small(path: str, label: str) -> str:
     return trace(path, label)
 
 
-def slow(path: str, label: str) -> str:
-    time.sleep(0.05)
+def slow(path: str, label: str, seconds: float = 0.05) -> str:
+    trace(path, label)
+    time.sleep(seconds)
+    return label
+
+
+def take(path: str, label: str, argument: Any) -> str:
     return trace(path, label)
+
+
+def give_lock(path: str, label: str) -> Any:
+    """A result that cannot be pickled."""
+    trace(path, label)
+    return threading.Lock()
 
 
 def large(path: str, label: str) -> bytes:
