@@ -22,7 +22,7 @@ from .own_sockets import OwnStream, connect_like, open_socket
 
 # A connection that is back within this many seconds was never lost: TCP connections break and ZeroMQ mends them.
 GRACE = 3.0
-
+_LOOKS = 6
 # Seconds between heartbeats, and how long to wait for an answer to one.
 HEARTBEAT = 1.0
 HEARTBEAT_TIMEOUT = 3.0
@@ -49,7 +49,7 @@ class ConnectionWatch:
         self._gone = gone
         self._back = back
         self._grace = grace
-        self._down: set[int] = set()
+        self._down: dict[int, object] = {}  # since when: another object each time
         self._is_gone = False
         self._streams: list[OwnStream] = []
         self._sockets: list[zmq.Socket[bytes]] = []
@@ -67,23 +67,36 @@ class ConnectionWatch:
             self._sockets.append(socket)
             self._streams.append(stream)
 
-        # None is up before it was heard of. Waiting twice, so that what a loop that was held up has not read counts.
-        self._down.update(range(len(self._sockets)))
-        self._loop.call_later(HEARTBEAT + HEARTBEAT_TIMEOUT, self._loop.call_later, self._grace, self._look)
+        for number in range(len(self._sockets)):
+            self._note_down(number, HEARTBEAT + HEARTBEAT_TIMEOUT)  # until it was heard of
 
     def _hear(self, number: int, message: list[Any]) -> None:
         event = parse_monitor_message(message)["event"]
         if event == zmq.EVENT_DISCONNECTED:
-            self._down.add(number)
-            self._loop.call_later(self._grace, self._look)
+            self._note_down(number)
         elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self._down.discard(number)
+            self._down.pop(number, None)
             if self._is_gone and not self._down:
                 self._is_gone = False
                 self._back()
 
-    def _look(self) -> None:
-        if self._down and not self._is_gone:
+    def _note_down(self, number: int, before: float = 0.0) -> None:
+        # Attempts to connect may end, too: that is no news of a connection that is down.
+        if number not in self._down:
+            since = self._down[number] = object()
+            self._loop.call_later(before, self._look, number, since)
+
+    def _look(self, number: int, since: object, so_far: int = 0) -> None:
+        """Look again in a part of the grace; what is down still when that is over is gone.
+
+        In parts, since only time counts in which this thread reads its news: the process may have been stopped, or the
+        host be overloaded.
+        """
+        if self._down.get(number) is not since or self._is_gone:
+            return
+        if so_far < _LOOKS:
+            self._loop.call_later(self._grace / _LOOKS, self._look, number, since, so_far + 1)
+        else:
             self._is_gone = True
             self._gone()
 
