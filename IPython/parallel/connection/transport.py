@@ -29,6 +29,7 @@ from ..engine_bundle import PYTHON, EngineFunction, load
 from ..errors import ClusterGone, EngineDied
 from . import remote_journals, stock_messages
 from .group_channel import GroupChannel
+from .roll_call import RollCall
 
 _revoke = load().journal.revoke
 _removing = threading.Lock()
@@ -74,6 +75,7 @@ class Transport:
         self._journals: dict[str, Any] = {}  # their addresses, of all engines that have the code
         self._given_up: set[str] = set()
         self._channel = GroupChannel(client)
+        self._roll_call = RollCall(client)
         self.engine_ids: dict[str, int] = {}
 
     def engines(self) -> Sequence[str]:
@@ -83,7 +85,13 @@ class Transport:
     def watch(self, changed: Callable[[], None], doubt: Callable[[bool], None]) -> None:
         client = self._open_client()
         client._registration_callbacks.append(lambda event: changed())
-        self._channel.doubt = doubt
+
+        def in_doubt(certain: bool) -> None:
+            if certain:
+                self._roll_call.hold()
+            doubt(certain)
+
+        self._channel.doubt = in_doubt
 
     def send(self, group: Group, report: _Hear) -> None:
         client = self._open_client()
@@ -171,6 +179,7 @@ class Transport:
         client = self._client()
         if client is None or client._closed:
             return  # which tells everybody
+        self._roll_call.hold()  # one that left without our hearing of it would not answer
         with suppress(RuntimeError, ClusterGone):  # the client was closed meanwhile, say, which tells everybody
             if preparing.ready:
                 # The way the group went: the question must not come before it.

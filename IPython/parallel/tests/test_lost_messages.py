@@ -10,7 +10,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import ipyparallel
 import pytest
 
 from IPython.parallel.connection import mux_connection
-from IPython.parallel.errors import ClusterGone
+from IPython.parallel.errors import ClusterGone, EngineDied
 from IPython.parallel.running.local_cluster import LocalCluster
 from IPython.parallel.tests import faults
 from IPython.parallel.tests.contracts import calls
@@ -47,7 +47,7 @@ class Wires:
 
     def __init__(self, undo: ExitStack, directory: Path) -> None:
         cluster = LocalCluster(1)
-        near = undo.enter_context(cluster)
+        self.near = near = undo.enter_context(cluster)
         client, engine = (
             json.loads(cluster.connection_file.with_name(f"ipcontroller-local-{kind}.json").read_text())
             for kind in ("client", "engine")
@@ -56,8 +56,9 @@ class Wires:
         security = directory / "profile" / "security"
         security.mkdir(parents=True)
         (security / "far-engine.json").write_text(json.dumps(leads_through(self.engines, engine)))
+        self._far = security / "far-client.json"
         for _ in range(ENGINES):
-            undo.enter_context(faults.another_engine(security / "far-client.json"))
+            undo.enter_context(self.another_engine())
         near.wait_for_engines(1 + ENGINES, timeout=PATIENCE, interactive=False)
         os.kill(cluster.engine_pids[0], signal.SIGKILL)  # the one that is not behind the relay
         faults.wait_until(lambda: len(near.ids) == ENGINES)
@@ -69,6 +70,9 @@ class Wires:
         relay = Relay(ports(info))
         undo.callback(relay.close)
         return relay
+
+    def another_engine(self) -> AbstractContextManager[int]:
+        return faults.another_engine(self._far)
 
     def relays(self, where: str) -> list[Relay]:
         return {"clients": [self.clients], "engines": [self.engines], "both": [self.clients, self.engines]}[where]
@@ -120,6 +124,22 @@ def test_a_result_that_was_lost_is_sent_again(where: str, wires: Wires, tracer: 
     assert_each_ran_once([*held, *futures], tracer)
 
 
+def test_engines_that_come_and_go_while_the_client_does_not_hear_of_it(wires: Wires, gate: Gate) -> None:
+    with wires.another_engine() as pid:
+        faults.wait_until(lambda: len(wires.client.ids) == ENGINES + 1)
+        held = [wires.client.load_balanced_view().submit(calls.pass_gate, gate.address) for _ in range(ENGINES + 1)]
+        gate.wait_for_arrivals(ENGINES + 1)
+        wires.clients.cut()
+        os.kill(pid, signal.SIGKILL)
+        faults.wait_until(lambda: len(wires.near.ids) == ENGINES)
+    with wires.another_engine():
+        faults.wait_until(lambda: len(wires.near.ids) == ENGINES + 1)
+        wires.clients.mend()
+        faults.wait_until(lambda: wires.client.ids == wires.near.ids)
+        gate.open()
+        # Cut off for so long, all may fail; but the call of the engine that left has no other end.
+        errors = [future.exception(PATIENCE) for future in held]
+        assert all(isinstance(error, (EngineDied, ClusterGone, type(None))) for error in errors) and any(errors)
 
 
 @pytest.mark.parametrize("where", ["clients", "engines"])
