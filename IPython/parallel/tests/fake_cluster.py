@@ -316,13 +316,14 @@ class _Cluster:
             engine.start()
         return engine
 
-    def _changed(self) -> None:
+    def _changed(self, event: str, engine: str) -> None:
+        """Tell who wants to hear that an engine came or left: "register" or "unregister"."""
         raise NotImplementedError
 
     def add(self) -> FakeEngine:
         """A new engine joins."""
         engine = self._new_engine()
-        self._changed()
+        self._changed("register", engine.name)
         return engine
 
     def lose(self, engine: FakeEngine) -> None:
@@ -330,7 +331,7 @@ class _Cluster:
         del self.members[engine.name]
         for message in engine.messages:
             message.over = True
-        self._changed()
+        self._changed("unregister", engine.name)
 
     @property
     def messages(self) -> list[Message]:
@@ -406,7 +407,7 @@ class FakeTransport(_Cluster):
     def died(self, engine: str | None, call: str) -> Exception:
         return EngineDied(engine or "?", call)
 
-    def _changed(self) -> None:
+    def _changed(self, event: str, engine: str) -> None:
         for changed in self._watchers:
             changed()
 
@@ -501,9 +502,9 @@ class FakeClient(_Cluster):
     def wait(self, jobs: Sequence[str], timeout: float = PATIENCE) -> bool:
         return not wait([self._futures[job] for job in jobs if job in self._futures], timeout).not_done
 
-    def _changed(self) -> None:
+    def _changed(self, event: str, engine: str) -> None:
         for callback in self._registration_callbacks:
-            callback({})
+            callback({"event": event, "uuid": engine})
 
     def view(self) -> FakeView:
         return FakeView(client=self)

@@ -42,7 +42,8 @@ def listening(process: psutil.Process) -> set[int]:
 
 def send(processes: list[psutil.Process], number: int) -> None:
     for process in processes:
-        process.send_signal(number)
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may end because the one before did
+            process.send_signal(number)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import signal
 from collections.abc import Iterator
 
 import ipyparallel
@@ -14,6 +15,7 @@ import pytest
 
 from IPython.parallel.errors import ClusterGone, EngineDied
 from IPython.parallel.running.local_cluster import LocalCluster
+from IPython.parallel.tests import faults
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate
 
@@ -70,8 +72,7 @@ def test_a_dead_controller_fails_everything_outstanding(
     gate.wait_for_arrivals(2)
     found = controllers() - others_controllers
     assert found
-    for process in found:
-        process.kill()
+    faults.send(list(found), signal.SIGKILL)
     assert concurrent.futures.wait(futures, PATIENCE).not_done == set()
     assert {type(future.exception(0)) for future in futures} == {ClusterGone}
     with pytest.raises(concurrent.futures.BrokenExecutor):

@@ -215,8 +215,10 @@ class TestClient:
         assert isinstance(Client._engines.make_dynamic_default.__self__, type(Client._engines))
         assert Client._engines.klass is ipyparallel.util.ReverseDict
         assert "_registration_callbacks" in Client.class_traits()
-        for name in ("_register_engine", "_unregister_engine"):
-            assert "for callback in self._registration_callbacks" in inspect.getsource(getattr(Client, name))
+        for name in ("register", "unregister"):  # and what `roll_call` gives them and hears
+            source = inspect.getsource(getattr(Client, f"_{name}_engine")).replace("'", '"')
+            assert "for callback in self._registration_callbacks" in source
+            assert f'"event": "{name}"' in source and "event.update(content)" in source
 
     def test_the_mapping_of_engines_looks_up_both_ways(self) -> None:
         engines = ipyparallel.util.ReverseDict({0: "uuid"})
