@@ -334,9 +334,9 @@ class LocalCluster:
 
     def _end_processes(self, grace: float) -> None:
         assert self._cluster is not None
-        leaders = self.engine_pids
-        if self._cluster.controller is not None:
-            leaders.append(self._cluster.controller.pid)
+        launchers = [*self._engines, *filter(None, [self._cluster.controller])]
+        processes = [launcher.process for launcher in launchers if launcher.process is not None]
+        leaders = [process.pid for process in _without_others(processes)]
         family = list(_with_descendants(leaders))
         if grace > 0:
             _each(psutil.Process.terminate, family)
@@ -502,6 +502,14 @@ def _is_alive(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def _without_others(processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
+    """Those whose number is not another process's by now: engines may have died long ago.
+
+    As long as anything is left of its group, no new process gets a dead leader's number.
+    """
+    return (process for process in processes if process.is_running() or not psutil.pid_exists(process.pid))
 
 
 def _still_alive(processes: list[psutil.Process], timeout: float) -> list[psutil.Process]:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from IPython.parallel import Client
+from IPython.parallel.running import local_cluster
 from IPython.parallel.running.local_cluster import ClusterStartError, LocalCluster, usable_cores
 
 
@@ -32,6 +33,16 @@ def family(cluster: LocalCluster) -> list[psutil.Process]:
     leaders = [*cluster.engine_pids, cluster._cluster.controller.pid]
     processes = [psutil.Process(pid) for pid in leaders]
     return processes + [child for process in processes for child in process.children(recursive=True)]
+
+
+def test_a_number_that_another_process_has_by_now_is_not_its_own() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as another:
+        engine, died_long_ago = psutil.Process(another.pid), psutil.Process(another.pid)
+        died_long_ago._ident = (another.pid, 0.0)  # when it was made
+        assert list(local_cluster._without_others([engine, died_long_ago])) == [engine]
+        assert another.stdin is not None
+        another.stdin.close()
+    assert list(local_cluster._without_others([engine])) == [engine]  # its group may be there still
 
 
 def is_there(process: psutil.Process) -> bool:
