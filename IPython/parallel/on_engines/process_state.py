@@ -155,6 +155,9 @@ def _warning_filters() -> list[Any]:
 def _set_warning_filters(filters: list[Any]) -> None:
     warnings.resetwarnings()  # tells the registries that a filter has changed, too
     warnings.filters.extend(filters)  # type: ignore[attr-defined]
+    if sys.version_info >= (3, 12):
+        # A worker has one thread and may fork. An engine has more of its own, which its forked children do without.
+        warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded", DeprecationWarning)
 
 
 # What a program may put a function of its own into, and what is there otherwise.
