@@ -14,23 +14,14 @@ from ipyparallel.error import CompositeError, TaskAborted
 
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate, Recorder, Trace
+from IPython.parallel.tests.contracts.views import VIEWS, flagged
 
-KINDS = {
-    "balanced, with a flag": lambda client: _flagged(client.load_balanced_view()),
-    "several engines": lambda client: client[:],
-    "one engine, in a list": lambda client: client[client.ids[:1]],
-    "broadcast": lambda client: client.broadcast_view(),
-}
-
-
-def _flagged(view: Any) -> Any:
-    view.set_flags(timeout=3 * PATIENCE)
-    return view
+KINDS = ("balanced, with a flag", "several engines", "one engine, in a list", "broadcast")
 
 
 @pytest.fixture(params=KINDS)
 def view(request: pytest.FixtureRequest, client: ipyparallel.Client) -> Any:
-    return KINDS[request.param](client)
+    return VIEWS[request.param](client)
 
 
 @pytest.fixture
@@ -101,7 +92,7 @@ def test_map_whose_time_is_up(view: Any, held: Any, gate: Gate, tracer: Trace) -
 
 
 def test_lazy_map_whose_time_is_up(client: ipyparallel.Client, held: Any, gate: Gate, tracer: Trace) -> None:
-    view = _flagged(client.load_balanced_view())
+    view = flagged(client.load_balanced_view())
     with pytest.raises(TimeoutError):
         next(view.map(calls.trace, [tracer.path] * 6, range(6), buffersize=3, timeout=0.05))
     heard_of(client)

@@ -18,31 +18,21 @@ from IPython.parallel.connection.stock_messages import StockMessages
 from IPython.parallel.errors import ClusterGone
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE
+from IPython.parallel.tests.contracts.views import VIEWS, flagged
 from IPython.parallel.view_state import ViewState
 
-KINDS = {
-    "balanced": lambda client: client.load_balanced_view(),
-    "balanced, with a flag": lambda client: _flagged(client.load_balanced_view()),
-    "one engine": lambda client: client[client.ids[0]],
-    "several engines": lambda client: client[:],
-    "broadcast": lambda client: client.broadcast_view(),
-}
-
-
-def _flagged(view: Any) -> Any:
-    view.set_flags(timeout=3 * PATIENCE)
-    return view
+KINDS = ("balanced", "balanced, with a flag", "one engine", "several engines", "broadcast")
 
 
 @pytest.fixture(params=KINDS)
 def view(request: pytest.FixtureRequest, client: ipyparallel.Client) -> Any:
-    return KINDS[request.param](client)
+    return VIEWS[request.param](client)
 
 
 @pytest.mark.parametrize("kind", ["submit", "map"])
 def test_shutdown_waits_for_a_message_that_is_being_sent(client: ipyparallel.Client, kind: str) -> None:
     """1: a call passes the check for shutdown. 2: another thread shuts down. 3: the call is sent."""
-    view = _flagged(client.load_balanced_view())
+    view = flagged(client.load_balanced_view())
     sending, goes_on, send = threading.Event(), threading.Event(), view._really_apply
 
     def send_late(*args: Any, **kwargs: Any) -> Any:
@@ -111,7 +101,7 @@ def test_a_message_that_the_end_of_the_client_overtook_fails(client: ipyparallel
 
 def test_closing_the_client_while_many_submit(connection_file: Path) -> None:
     client = ipyparallel.Client(str(connection_file))
-    ways = [make(client).submit for make in KINDS.values()]
+    ways = [VIEWS[kind](client).submit for kind in KINDS]
     together, ended, futures = threading.Barrier(len(ways) + 1), threading.Event(), []
 
     def submit(way: Any) -> None:
@@ -153,7 +143,7 @@ def test_a_client_may_be_collected_while_another_ones_first_call_is_made(
 
 def test_a_view_of_a_closed_client_says_so(connection_file: Path) -> None:
     with ipyparallel.Client(str(connection_file)) as client:
-        views = [make(client) for make in KINDS.values()]
+        views = [VIEWS[kind](client) for kind in KINDS]
         for view in views:
             view.submit(calls.add, 1, 2).result(PATIENCE)
     for view in views:
