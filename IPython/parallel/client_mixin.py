@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_all
 from types import GeneratorType
 from typing import Any
 
@@ -73,6 +75,12 @@ def wrap_wait(original: Callable[..., bool]) -> Callable[..., bool]:
         return original(self, jobs, timeout)
 
     return wait
+
+
+def await_futures(self: Client, futures: Iterable[Future[Any]], timeout: float | None) -> bool:
+    """Wait for these to be over, however they end; stock's reads all results, and logs the errors among them."""
+    patience = None if timeout is None or timeout < 0 else timeout
+    return not wait_for_all(set(futures), patience).not_done
 
 
 def wrap_abort(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -156,7 +156,7 @@ class EngineRoom:
         results, tasks, unsendable = [], [], []
         for args in calls:
             result = TaskResult(self, name, label)
-            result._parent = parent
+            result._parent = parent._tally
             results.append(result)
             try:
                 payload = call_pickling.pickle_arguments(args, {})
@@ -176,7 +176,7 @@ class EngineRoom:
         results = []
         for _ in range(number):
             results.append(TaskResult(self, parent._fname))
-            results[-1]._parent = parent
+            results[-1]._parent = parent._tally
             results[-1].fail(error)
         return results
 
@@ -219,7 +219,7 @@ class EngineRoom:
     ) -> TaskResult:
         """Make a call that goes when the dispatcher is told to, if it can be sent. Any thread; never blocks."""
         result, error = self._make(function, args, kwargs, name, label)
-        result._parent = parent
+        result._parent = None if parent is None else parent._tally
         if error is not None:
             self._register(view, (result,))
             result.fail(error)

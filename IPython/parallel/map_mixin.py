@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from ipyparallel import AsyncMapResult, AsyncResult
+from ipyparallel.client.view import LazyMapIterator
 from ipyparallel.error import RemoteError, TaskAborted
 
 from .engine_bundle import load
@@ -28,9 +29,10 @@ load().carried_values.rebuilder = _rebuild
 
 
 def map_iter(self: AsyncMapResult) -> Iterator[Any]:
-    """Iterate over the results as they come; an error is raised at its position, in its own type.
+    """This result, as the iterator over the results as they come; an error is raised at its position, in its own type.
 
-    Any thread. Source: PEP 3148, and ipyparallel, where each ``iter()`` before the first ``next()`` begins anew.
+    A second loop goes on where the first was left; after one that has read all in one go, it begins anew.
+    Any thread, one at a time. Source: PEP 3148, and ipyparallel, where a result can be read again.
     """
     return MapIteration.__iter__(self)
 
@@ -43,6 +45,11 @@ def map_next(self: AsyncMapResult) -> Any:
     .. versionadded:: 0.1
     """
     return MapIteration.__next__(self)
+
+
+def lazy_iter(self: LazyMapIterator) -> LazyMapIterator:
+    """This iterator itself. Any thread. Source: PEP 3148's ``map``; ipyparallel's gives another."""
+    return self
 
 
 def iterate(self: AsyncMapResult) -> Iterator[Any]:

@@ -50,25 +50,22 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
         self._return_exceptions = return_exceptions
         self._deadline = deadline
         self._tasks: Sequence[TaskResult] = ()
-        self._over = itertools.count(1)
-        self._awaited = 0  # how many have to be over, once that is known
+        self._tally = Tally(self)
         task_states.begin(self)
 
     def stand_for(self, tasks: Sequence[TaskResult]) -> None:
         """Take the results of all calls; from now on this result can be over."""
         self._tasks = tasks
-        self._awaited = len(tasks) + 1
-        self.one_is_over()
+        self._tally.wait_for(len(tasks))
 
-    def one_is_over(self) -> None:
-        """One of the calls is settled or cancelled, or there will be no more of them. Any thread.
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        self._tally.keep(self)
+        super().add_done_callback(fn)
 
-        Counting is one step for the interpreter, so whoever counts last, and nobody else, finds that all are over.
-        """
-        if next(self._over) == self._awaited:
-            self._resolve()
+    add_done_callback.__doc__ = BufferedResult.add_done_callback.__doc__
 
     def _resolve(self) -> None:
+        """All calls are over, and so is this. Any thread."""
         if self.cancelled() and not self._return_exceptions:
             self._end_cancelled()
             return
@@ -146,7 +143,45 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
         return len(self._tasks)
 
     def _iterate(self) -> Iterator[Any]:
-        return _results(weakref.ref(self), self._tasks, self.ordered, self._return_exceptions, self._deadline)
+        return _results(self._tasks, self.ordered, self._return_exceptions, self._deadline)
+
+
+class Tally:
+    """Counts the calls of a map that are over.
+
+    The calls hold this, and not the map's result: that is dropped when its user drops it, and an iteration ends with
+    it. But somebody who waits to be called back need not hold it.
+
+    Parameters
+    ----------
+    whole : MapResult
+    """
+
+    def __init__(self, whole: MapResult) -> None:
+        self._whole = weakref.ref(whole)
+        self._kept: MapResult | None = None
+        self._over = itertools.count(1)
+        self._awaited = 0  # how many have to be over, once that is known
+
+    def keep(self, whole: MapResult) -> None:
+        """Hold the map's result until it is over: somebody is to be told of that."""
+        self._kept = whole
+        if whole.done():
+            self._kept = None
+
+    def wait_for(self, calls: int) -> None:
+        """There are so many calls, and no more will come."""
+        self._awaited = calls + 1
+        self.one_is_over()
+
+    def one_is_over(self) -> None:
+        """One of the calls is settled or cancelled, or there will be no more of them. Any thread.
+
+        Counting is one step for the interpreter, so whoever counts last, and nobody else, finds that all are over.
+        """
+        if next(self._over) == self._awaited and (whole := self._whole()) is not None:
+            whole._resolve()
+            self._kept = None
 
 
 def task_error(task: TaskResult) -> BaseException:
@@ -155,25 +190,17 @@ def task_error(task: TaskResult) -> BaseException:
 
 
 def _results(
-    whole: Callable[[], MapResult | None],
-    tasks: Sequence[TaskResult],
-    ordered: bool,
-    return_exceptions: bool,
-    deadline: float | None,
+    tasks: Sequence[TaskResult], ordered: bool, return_exceptions: bool, deadline: float | None
 ) -> Iterator[Any]:
     """Results as they come; what has not started is cancelled if the iteration ends by an error, or nobody wants it.
 
-    Refers to the tasks alone: dropping the MapResult ends an iteration that was begun. One that ends before, while
-    somebody holds the MapResult, may be taken up by another.
+    Refers to the tasks alone: dropping the MapResult ends an iteration that was begun.
     """
     wanted = False
     try:
         for task in _in_turn(tasks, ordered, deadline):
             yield _end_of(task, deadline) if return_exceptions else future_result(task, left(deadline))
         wanted = True
-    except GeneratorExit:
-        wanted = whole() is not None
-        raise
     finally:
         if not wanted:
             for task in tasks:

@@ -24,7 +24,7 @@ from ipyparallel import (
     LoadBalancedView,
 )
 from ipyparallel.client.client import ExecuteReply
-from ipyparallel.client.view import View, ViewExecutor
+from ipyparallel.client.view import LazyMapIterator, View, ViewExecutor
 from ipyparallel.error import CompositeError
 from ipyparallel.serialize.canning import CannedFunction
 
@@ -154,7 +154,10 @@ PATCHES: tuple[Patch, ...] = (
     _row(AsyncMapResult, "__iter__", map_mixin.map_iter, "errors at their position, in their own type"),
     _row(AsyncMapResult, "__next__", map_mixin.map_next, "the result of map is an iterator"),
     _row(AsyncMapResult, "_iterate", map_mixin.iterate, "iteration, with the map's timeout"),
-    _row(AsyncMapResult, "_iterator", MapIteration._iterator, "where next() is"),
+    _row(AsyncMapResult, "_iterator", MapIteration._iterator, "where the loop is"),
+    _row(AsyncMapResult, "_at_end", MapIteration._at_end, "whether the loop has ended"),
+    _row(AsyncMapResult, "_in_one_go", MapIteration._in_one_go, "whether the next loop begins anew"),
+    _row(LazyMapIterator, "__iter__", map_mixin.lazy_iter, "an iterator is its own"),
     _row(AsyncMapResult, "_deadline", None, "the map's timeout"),
     _row(AsyncMapResult, "_yield_child_results", map_mixin.yield_child_results, "errors at their position"),
     _row(AsyncMapResult, "_collect_exceptions", map_mixin.collect_map_exceptions, "finds errors inside chunks"),
@@ -163,6 +166,7 @@ PATCHES: tuple[Patch, ...] = (
     _wrapping(Client, "_unwrap_exception", carried_errors.wrap_unwrap_exception, "errors keep their type"),
     _wrapping(Client, "_asyncresult_from_jobs", client_mixin.wrap_asyncresult_from_jobs, "finds grouped calls"),
     _wrapping(Client, "wait", client_mixin.wrap_wait, "waits for other clients' calls, too"),
+    _row(Client, "_await_futures", client_mixin.await_futures, "calls that failed are over, too: stock logs errors"),
     _wrapping(Client, "abort", client_mixin.wrap_abort, "aborts grouped calls"),
     _wrapping(Client, "_send", client_mixin.wrap_send, "raises when the controller is gone; stock waits for ever"),
     _row(Client, "_repr_html_", notebook_reprs.client_html, "a line in notebooks: engines, what is outstanding"),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class _Whole(Protocol):
-    """The result of a map, of which this is one call."""
+    """What stands for the result of a map, of which this is one call."""
 
     def one_is_over(self) -> None: ...
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -358,11 +359,16 @@ class ViewContract(ExecutorContract):
     def test_a_map_that_is_held_can_be_read_again(self, executor: Executor, calls: Calls, gate: Gate) -> None:
         """As ipyparallel's users know it; the standard library's can only go on."""
         results = executor.map(calls.pass_gate, [gate.address] * MANY, range(MANY))
-        loop = iter(results)
         gate.open()
-        assert next(loop) == 0
-        del loop
-        assert list(results) == list(range(MANY))
+        assert list(results) == list(results) == [value for value in results] == list(range(MANY))
+        assert next(results, "at its end") == "at its end"
+
+    def test_a_map_that_only_a_callback_waits_for(self, executor: Executor, calls: Calls, gate: Gate) -> None:
+        seen = Recorder(lambda future: future.result(0))
+        executor.map(calls.pass_gate, [gate.address] * MANY, range(MANY)).add_done_callback(seen)
+        gc.collect()
+        gate.open()
+        assert seen.wait_for(1) == [list(range(MANY))]
 
     def test_a_cancelled_map_is_cancelled(self, executor: Executor, calls: Calls, gate: Gate) -> None:
         held = self.occupy(executor, calls, gate)

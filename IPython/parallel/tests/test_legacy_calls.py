@@ -208,7 +208,7 @@ class TestNamespaceCalls:
         assert direct.apply_sync(_name_of_colorsys) == ["colorsys"] * ENGINES
 
     def test_clear(self, direct: DirectView) -> None:
-        direct["a"] = 1
+        direct.push({"a": 1}, block=True)  # clear() overtakes what the engines have not begun
         direct.clear(block=True)
         with pytest.raises(CompositeError, match="NameError"):
             direct.pull("a", block=True)
@@ -305,6 +305,21 @@ class TestBookkeeping:
         gate.open()
         assert client.wait(result, timeout=PATIENCE)
         assert not set(result.msg_ids) & client.outstanding
+
+    def test_client_wait_for_what_fails_or_is_cancelled(
+        self, view: Any, client: ipyparallel.Client, caplog: pytest.LogCaptureFixture, gate: Gate
+    ) -> None:
+        results = [view.submit(calls.fail_behind_gate, gate.address, ValueError(n)) for n in range(4)]
+        results += [view.submit(calls.pass_gate, gate.address) for _ in range(4)]
+        for result in results[4:]:
+            result.cancel()
+        waiting = threading.Thread(target=client.wait, args=(results, PATIENCE))
+        waiting.start()
+        gate.open()
+        waiting.join(PATIENCE)
+        assert client.wait(results, 0)
+        assert client.wait([result.msg_ids[0] for result in results], 0)
+        assert caplog.records == []
 
     def test_history(self, view: Any) -> None:
         result = view.apply_async(calls.add, 1, 2)

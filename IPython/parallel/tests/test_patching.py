@@ -28,10 +28,10 @@ def run(code: str) -> str:
 STATE = """
 import ipyparallel
 from ipyparallel import *
-from ipyparallel.client.view import View, ViewExecutor
+from ipyparallel.client.view import LazyMapIterator, View, ViewExecutor
 ABSENT = object()
 CLASSES = [View, LoadBalancedView, DirectView, BroadcastView, ViewExecutor, AsyncResult, AsyncHubResult,
-           AsyncMapResult, Client]
+           AsyncMapResult, LazyMapIterator, Client]
 def state():
     return {c: (c.__bases__, {n: v for n, v in vars(c).items() if n != "__doc__"}) for c in CLASSES}
 def same(a, b):

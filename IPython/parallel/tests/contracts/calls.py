@@ -59,6 +59,11 @@ def pass_gate(address: tuple[str, int], value: Any = None) -> Any:
     return value
 
 
+def trace_behind_gate(address: tuple[str, int], path: str, label: object) -> object:
+    pass_gate(address)
+    return trace(path, label)
+
+
 def fail_behind_gate(address: tuple[str, int], error: BaseException) -> NoReturn:
     pass_gate(address)
     raise error

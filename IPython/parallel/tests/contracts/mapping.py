@@ -45,6 +45,33 @@ class MapContract(ExecutorContract):
         assert next(results) == "head"
         assert list(results) == ["rest", "of", "it"]
 
+    def test_it_is_its_own_iterator(self, executor: Executor, calls: Calls) -> None:
+        results = executor.map(calls.identity, range(3))
+        assert isinstance(results, Iterator)
+        assert iter(results) is results
+        assert (next(results), iter(results) is results, next(results)) == (0, True, 1)
+
+    def test_a_loop_goes_on_where_another_was_left(self, executor: Executor, calls: Calls) -> None:
+        results = executor.map(calls.identity, "a b : c d : e".split())
+        sections = [list(itertools.takewhile(lambda word: word != ":", results)) for _ in range(4)]
+        assert sections == [["a", "b"], ["c", "d"], ["e"], []]
+
+    def test_portions(self, executor: Executor, calls: Calls) -> None:
+        results = executor.map(calls.identity, range(10))
+        portions = list(iter(lambda: list(itertools.islice(results, 4)), []))
+        assert portions == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+    def test_portions_of_few(self, executor: Executor, calls: Calls) -> None:
+        results = iter(executor.map(calls.identity, range(3)))
+        assert list(iter(lambda: list(itertools.islice(results, 4)), [])) == [[0, 1, 2]]
+
+    def test_at_its_end_it_stays(self, executor: Executor, calls: Calls) -> None:
+        results = executor.map(calls.identity, range(1))
+        assert list(itertools.chain(results)) == [0]
+        for _ in range(2):
+            with pytest.raises(StopIteration):
+                next(results)
+
     def test_stops_at_the_shortest(self, executor: Executor, calls: Calls) -> None:
         assert list(executor.map(calls.add, [1, 2, 3], [10, 20])) == [11, 22]
 
@@ -108,6 +135,20 @@ class MapContract(ExecutorContract):
         gate.open()
         executor.shutdown(wait=True)
         assert len(tracer.lines()) <= self.prefetched
+
+    def test_a_loop_that_is_broken_off_cancels_what_has_not_started(
+        self, new_executor: Callable[[], Executor], calls: Calls, new_gate: Callable[[], Gate], tracer: Trace
+    ) -> None:
+        executor = new_executor()
+        opened, closed = new_gate(), new_gate()
+        addresses = [opened.address] + [closed.address] * MANY
+        opened.open()
+        for label in executor.map(calls.trace_behind_gate, addresses, itertools.repeat(tracer.path), itertools.count()):
+            assert label == 0
+            break
+        closed.open()
+        executor.shutdown(wait=True)
+        assert len(tracer.lines()) <= 1 + self.workers + self.prefetched
 
     def test_abandoned_map_does_not_hold_up_shutdown(self, new_executor, calls: Calls) -> None:
         executor = new_executor()
