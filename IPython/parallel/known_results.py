@@ -4,12 +4,13 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Iterable
 from typing import Any
 
 from ipyparallel import AsyncResult
+
+from .dispatch.steady_locks import SteadyLock
 
 # How many ids may be of results that are gone, before they are looked for.
 _SLACK = 4096
@@ -20,7 +21,7 @@ class KnownResults:
 
     def __init__(self) -> None:
         self._refs: dict[str, weakref.ref[AsyncResult]] = {}
-        self._adding = threading.Lock()
+        self._adding = SteadyLock()
         self._limit = _SLACK
 
     def add(self, results: Iterable[Any]) -> None:

@@ -4,7 +4,6 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from ipyparallel.client.view import View
 
 from .call_pickling import CLIENT
 from .dispatch.lines import Line
+from .dispatch.steady_locks import SteadyLock
 from .errors import EngineDied, ExecutorShutdown
 
 # Flags of a load-balanced view that are about one message, and the scheduler's affair.
@@ -34,10 +34,10 @@ class ViewState:
         self.balanced = balanced or Line(CLIENT)
         self._pinned: dict[str | frozenset[str], Line] = {}
         self._results: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = SteadyLock()
         # Held while a message of the view's own is sent, from the check on: a shutdown comes before or after it.
         # Nothing that Python does as a lock is taken or given back, where Ctrl-C could come.
-        self.sending = threading.RLock()
+        self.sending = SteadyLock()
         self._line: Line | None = None  # where calls wait, as long as no flag changes
         self._observing = False
         self.retries = 0  # of calls in that line

@@ -23,7 +23,7 @@ from typing import Any
 from ipyparallel import Client
 from ipyparallel.client.futures import MessageFuture
 
-from ..dispatch.steady_condition import SteadyCondition
+from ..dispatch.steady_locks import SteadyCondition
 from ..errors import ClusterGone
 
 _logger = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ the new one for it.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import zmq
 from ipyparallel import Client
 
+from ..dispatch.steady_locks import SteadyLock
 from .own_sockets import connect_like, open_socket
 from .report_listener import ReportListener
 
@@ -59,7 +59,7 @@ class MuxConnection:
         self._loop = client._io_loop
         self._number = 0  # of the connection to receive by
         # A socket may be used by one thread after the other, with a lock between them.
-        self._lock = threading.Lock()
+        self._lock = SteadyLock()
         self._waiting: list[list[Any]] | None = []  # until answers can come
         self._closed = False
         self._client = weakref.ref(client)

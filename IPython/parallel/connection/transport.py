@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import pickle
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from ipyparallel.serialize import canning
 
 from ..dispatch.carrier import EngineLeft
 from ..dispatch.groups import Group
+from ..dispatch.steady_locks import SteadyLock
 from ..dispatch.wire import PLAIN, HadBegun, Lost, Outcome, Report, Unknown
 from ..engine_bundle import PYTHON, EngineFunction, load
 from ..errors import ClusterGone, EngineDied
@@ -32,7 +32,7 @@ from .group_channel import GroupChannel
 from .roll_call import RollCall
 
 _revoke = load().journal.revoke
-_removing = threading.Lock()
+_removing = SteadyLock()
 _Hear = Callable[["Report | Lost"], None]
 
 
@@ -70,7 +70,7 @@ class Transport:
         self._client = weakref.ref(client)
         # ipyparallel completes its table of types at first use, which two threads must not do at the same time.
         canning.can(None)
-        self._lock = threading.Lock()
+        self._lock = SteadyLock()
         self._prepared: dict[str, _Preparing] = {}
         self._journals: dict[str, Any] = {}  # their addresses, of all engines that have the code
         self._given_up: set[str] = set()

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from .steady_locks import SteadyLock
+
 # Where the standard library logs a callback that raises.
 _logger = logging.getLogger("concurrent.futures")
 
@@ -73,7 +75,7 @@ class CallbackThreads:
         self._pause = pause
         self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self.watching = threading.Event()
-        self._lock = threading.Lock()  # decides between the end of a job and its thread's being relieved
+        self._lock = SteadyLock()  # decides between the end of a job and its thread's being relieved
         self._worker: _Worker | None = None
         self._relieved: set[_Worker] = set()
 

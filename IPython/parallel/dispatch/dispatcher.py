@@ -39,7 +39,7 @@ from .carrier import Carrier, EngineLeft
 from .groups import Group
 from .lines import Line, Task
 from .schedule import Schedule
-from .steady_condition import SteadyCondition
+from .steady_locks import SteadyCondition, SteadyLock
 from .wire import HadBegun, Lost, Outcome, Report, Unknown
 
 _logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Dispatcher:
         self.name = uuid.uuid4().hex
         self._transport = transport
         # The garbage collector may come on a thread that holds it, and end an iteration, which cancels its calls.
-        self._lock: threading.Lock | threading.RLock = threading.RLock()
+        self._lock = SteadyLock()
         self._idle = SteadyCondition(self._lock)
         self._serials = itertools.count()
         self._refused: Callable[[], Exception] | None = None  # why nothing is taken any more
@@ -253,7 +253,7 @@ class Dispatcher:
 
     def leave_to_parent(self) -> None:
         """This process was forked: refuse work, whoever held the lock at that moment. Right after the fork."""
-        self._lock = threading.Lock()
+        self._lock = SteadyLock()
         self._idle = SteadyCondition(self._lock)
         self._broken = self._refused = lambda: RuntimeError(
             "this client belongs to the parent process; make a new Client after the fork"

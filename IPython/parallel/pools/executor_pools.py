@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures import process as process_pools
 from concurrent.futures import thread as thread_pools
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
+from ..dispatch.steady_locks import SteadyLock
 from ..running.local_cluster import usable_cores
 from .backing import Backing, abandon_running, interrupt_until_over, open_view
 from .clusters import named_backing, shared_local
@@ -58,7 +58,7 @@ class ClusterExecutor(Executor):
         self._initargs = initargs
         self._view: LoadBalancedView | None = None
         self._shutdown_thread = False
-        self._lock = threading.Lock()
+        self._lock = SteadyLock()
 
     def _engines(self) -> int:
         return (

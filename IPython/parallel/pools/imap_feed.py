@@ -18,7 +18,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_for
 from typing import Any
 
-from ..dispatch.steady_condition import SteadyCondition
+from ..dispatch.steady_locks import SteadyCondition
 from ..map_iteration import left
 
 __all__ = ["Feed"]

@@ -24,9 +24,12 @@ import pytest
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE
 from IPython.parallel.tests.test_dispatcher import Bench, Steady, new_line
+from IPython.parallel.tests.test_lazy_future import LOOKS
 
-# Where it may come: the interpreter looks for signals when a function begins and when a call is over.
-MODULES = tuple(f"dispatch/{name}.py" for name in ("dispatcher", "schedule", "groups", "lines", "task_states"))
+# Where it may come: the interpreter looks for signals there.
+MODULES = tuple(
+    f"dispatch/{name}.py" for name in ("dispatcher", "schedule", "groups", "lines", "task_states", "steady_locks")
+)
 
 
 class Press:
@@ -49,7 +52,7 @@ class Press:
         gc.enable()
 
     def _see(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event == "c_call" or not frame.f_code.co_filename.endswith(MODULES):
+        if event not in LOOKS or not frame.f_code.co_filename.endswith(MODULES):
             return
         self._left -= 1
         if self._left < 0 and not self.came:

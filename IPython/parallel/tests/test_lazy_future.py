@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from IPython.parallel.dispatch import callbacks, lazy_future, task_states
+from IPython.parallel.dispatch import callbacks, lazy_future, steady_locks, task_states
 from IPython.parallel.dispatch.callbacks import CallbackQueue
 from IPython.parallel.dispatch.lazy_future import LazyFuture
 from IPython.parallel.tests.contracts.harness import PATIENCE
@@ -50,14 +50,17 @@ def outcome(future: LazyFuture) -> Any:
 EXPECTED = {"result": 1, "error": LookupError, "cancel": CancelledError}
 
 
+# The interpreter looks for signals when a function begins, and when a call of one that is written in C is over.
+LOOKS = ("call", "c_return", "c_exception")
+
+
 def press_at(event: int, act: Callable[[LazyFuture], object], future: LazyFuture) -> bool:
     """Act, with Ctrl-C at the given event of `threading` or of the future; whether it came."""
-    left, files = event, (threading.__file__, lazy_future.__file__, callbacks.__file__)
+    left, files = event, (threading.__file__, *(module.__file__ for module in (lazy_future, callbacks, steady_locks)))
 
     def see(frame: Any, kind: str, argument: Any) -> None:
         nonlocal left
-        # The interpreter looks for signals when a function begins, and when a call is over.
-        if kind != "c_call" and frame.f_code.co_filename in files:
+        if kind in LOOKS and frame.f_code.co_filename in files:
             left -= 1
             if left == -1:
                 sys.setprofile(None)
