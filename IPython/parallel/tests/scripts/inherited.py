@@ -8,6 +8,8 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import shared_memory
 
+multiprocessing.set_start_method("fork")  # which is the default up to Python 3.13
+
 counter = multiprocessing.Value("i", 0)
 numbers = multiprocessing.Array("d", 3)
 event = multiprocessing.Event()

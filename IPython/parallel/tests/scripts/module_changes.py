@@ -2,9 +2,12 @@
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
+import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 import changed_module
+
+multiprocessing.set_start_method("fork")  # which is the default up to Python 3.13
 
 
 @changed_module.register("double")

@@ -2,7 +2,10 @@
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
+import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+
+multiprocessing.set_start_method("fork")  # which is the default up to Python 3.13
 
 count = 0
 factor = 1

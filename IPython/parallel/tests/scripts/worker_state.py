@@ -20,6 +20,8 @@ import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 
+multiprocessing.set_start_method("fork")  # which is the default up to Python 3.13
+
 sys.setrecursionlimit(5000)
 sys.setswitchinterval(0.02)
 gc.disable()
