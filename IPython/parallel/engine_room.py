@@ -131,10 +131,10 @@ class EngineRoom:
     ) -> TaskResult:
         """Submit one call. Any thread; never blocks."""
         result, error = self._make(function, args, kwargs, name, label)
-        if error is None and retries:
-            result._task.retries = retries  # type: ignore[union-attr]
         if error is None:
-            self._put(view, line, ((result._task,),), (result,))
+            if retries:
+                result._task.allow_retries(retries)  # type: ignore[union-attr]
+            self._put(view, line, (result._task,), (result,))  # type: ignore[arg-type]
         else:
             self._register(view, (result,))
             result.fail(error)
@@ -165,9 +165,13 @@ class EngineRoom:
                 unsendable.append((result, error))
                 continue
             task = result._task = Task(result, function, payload, name, label)
-            task.retries = retries
+            if retries:
+                task.allow_retries(retries)
             tasks.append(task)
-        self._put(view, line, [tasks[i : i + unit] for i in range(0, len(tasks), unit)], results)
+        if unit > 1:
+            for first in range(0, len(tasks), unit):
+                tasks[first].chunk = min(unit, len(tasks) - first)
+        self._put(view, line, tasks, results)
         for result, reason in unsendable:
             result.fail(reason)
         return results
@@ -198,10 +202,10 @@ class EngineRoom:
         result._task = Task(result, pickled, payload, name, label)
         return result, None
 
-    def _put(self, view: Any, line: Line, units: Sequence[Sequence[Any]], results: Sequence[TaskResult]) -> None:
+    def _put(self, view: Any, line: Line, tasks: Sequence[Task], results: Sequence[TaskResult]) -> None:
         try:
             self._register(view, results)
-            self.dispatcher.submit(line, units)
+            self.dispatcher.submit(line, tasks)
         except BaseException:
             self.forget(results)
             raise
@@ -225,7 +229,7 @@ class EngineRoom:
             self._register(view, (result,))
             result.fail(error)
             return result
-        result._task.retries = retries  # type: ignore[union-attr]
+        result._task.allow_retries(retries)  # type: ignore[union-attr]
         try:
             self._register(view, (result,))
             self.dispatcher.hold(Line(call_pickling.CLIENT), result._task)  # type: ignore[arg-type]

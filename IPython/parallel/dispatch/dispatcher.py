@@ -95,8 +95,8 @@ class Dispatcher:
 
     # -- what views ask for
 
-    def submit(self, line: Line, units: Sequence[Sequence[Task]]) -> None:
-        """Let tasks wait in `line`; the tasks of one unit travel together.
+    def submit(self, line: Line, tasks: Sequence[Task]) -> None:
+        """Let tasks wait in `line`; those of one chunk travel together.
 
         Raises
         ------
@@ -111,10 +111,10 @@ class Dispatcher:
                     raise self._refused()
                 if line.closed:
                     raise ExecutorShutdown()
-                if not units:
+                if not tasks:
                     return
                 try:
-                    schedule.put_in_line(line, units, self._count_in(line, units))
+                    schedule.put_in_line(line, tasks, self._count_in(line, tasks))
                     if (line.only is not None or not schedule.engines) and schedule.is_stranded(line):
                         self._inbox.put((None, inbox.ENGINES))
                     if not schedule.full:
@@ -128,16 +128,15 @@ class Dispatcher:
             self._inbox.put((None, lambda: self._recover(groups)))
             raise
 
-    def _count_in(self, line: Line, units: Sequence[Sequence[Task]]) -> int:
+    def _count_in(self, line: Line, tasks: Sequence[Task]) -> int:
         """Give tasks a line, and their places in the order of all; how many of them are outstanding."""
         if self._thread is None:
             self._start_thread()
         counted = 0
-        for unit in units:
-            for task in unit:
-                task.line, task.serial = line, next(self._serials)
-                task.counted = not task.withdrawn
-                counted += task.counted
+        for task, serial in zip(tasks, self._serials):  # there is a serial for each
+            task.line, task.serial = line, serial
+            task.counted = not task.withdrawn
+            counted += task.counted
         return counted
 
     def hold(self, line: Line, task: Task) -> None:
@@ -151,7 +150,7 @@ class Dispatcher:
         with self._lock:
             if self._refused is not None:
                 raise self._refused()
-            counted = self._count_in(line, ((task,),))
+            counted = self._count_in(line, (task,))
             self._schedule.lines.add(line)
             line.outstanding += counted
 
@@ -161,7 +160,7 @@ class Dispatcher:
         with self._lock:
             broken = self._broken
             if broken is None:
-                self._schedule.put_in_line(line, ((task,),), 0)
+                self._schedule.put_in_line(line, (task,), 0)
             stranded = self._schedule.take_stranded(line)
             groups = self._schedule.decide_anew()
         self._send(groups)
@@ -211,7 +210,7 @@ class Dispatcher:
         with self._lock:
             line.closed = True
             line.cancels = line.cancels or cancel
-            waiting = [task for unit in line.waiting for task in unit] if cancel else []
+            waiting = list(line.waiting) if cancel else []
         for task in waiting:
             task.future.cancel()
 

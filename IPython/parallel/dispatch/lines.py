@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import task_states
@@ -18,17 +18,19 @@ class Task:
     """One call on its way."""
 
     __slots__ = (
+        "alone",
+        "chunk",
+        "counted",
         "function",
         "future",
         "label",
         "line",
         "name",
         "payload",
-        "serial",
-        "withdrawn",
-        "counted",
         "retries",
+        "serial",
         "unwanted",
+        "withdrawn",
     )
 
     def __init__(
@@ -48,17 +50,16 @@ class Task:
         self.serial: int  # from then on, too
         self.withdrawn = False
         self.unwanted = False  # nobody waits for it any more, should an engine give it back
-        self.retries = 0  # how often it may run again if lost with its engine
+        self.retries = 0
         self.counted = False  # among those outstanding in its line
+        self.chunk = 1  # how many tasks, from this one on, travel together
+        # Whether its chunk needs a message of its own: a label is what the Hub knows a call by.
+        self.alone = label is not None
 
-    @property
-    def alone(self) -> bool:
-        """Whether it needs its own message.
-
-        A label is what the Hub knows a call by; and what a call lost with its engine took along, a call that may run
-        again must not have begun.
-        """
-        return self.label is not None or self.retries > 0
+    def allow_retries(self, retries: int) -> None:
+        """Let it run again that often if it is lost with its engine: lost with another, it must not have begun."""
+        self.retries = retries
+        self.alone = self.alone or retries > 0
 
     def retry(self) -> bool:
         """Whether a task that was lost with its engine is to run again."""
@@ -105,7 +106,7 @@ class Line:
         self.setup = setup
         self.lifetime = lifetime
         self.on_output = on_output
-        self.waiting: deque[Sequence[Task]] = deque()
+        self.waiting: deque[Task] = deque()
         self.engines: set[str] = set()
         self.outstanding = 0
         self.calling_back = 0  # those of them that are over, but for their callbacks
@@ -121,16 +122,16 @@ class Line:
 
     def take_all(self) -> list[Task]:
         """All that wait and are not cancelled; they count as running now."""
-        units = list(self.waiting)
+        tasks = list(self.waiting)
         self.waiting.clear()
-        return [task for unit in units for task in unit if task_states.begin(task.future)]
+        return [task for task in tasks if task_states.begin(task.future)]
 
-    def put_back(self, units: list[Sequence[Task]]) -> None:
-        """Insert units where they were: nearly always in front of all others."""
-        last = max(unit[0].serial for unit in units)
-        while self.waiting and self.waiting[0][0].serial < last:
-            units.append(self.waiting.popleft())
-        self.waiting.extendleft(sorted(units, key=lambda unit: unit[0].serial, reverse=True))
+    def put_back(self, tasks: list[Task]) -> None:
+        """Insert tasks where they were: nearly always in front of all others."""
+        last = max(task.serial for task in tasks)
+        while self.waiting and self.waiting[0].serial < last:
+            tasks.append(self.waiting.popleft())
+        self.waiting.extendleft(sorted(tasks, key=lambda task: task.serial, reverse=True))
 
     def may_use(self, engine: str) -> bool:
         if self.only is not None:

@@ -56,7 +56,7 @@ class Schedule:
 
     def buffered(self) -> int:
         """How many calls wait."""
-        return sum(len(unit) for line in self._busy_lines for unit in line.waiting)
+        return sum(len(line.waiting) for line in self._busy_lines)
 
     def groups(self) -> list[Group]:
         """All that are under way, and those whose engine is gone."""
@@ -68,28 +68,29 @@ class Schedule:
 
     # -- what waits
 
-    def put_in_line(self, line: Line, units: Sequence[Sequence[Task]], counted: int) -> None:
+    def put_in_line(self, line: Line, tasks: Sequence[Task], counted: int) -> None:
         """Let tasks wait in a line, of which so many were not counted as outstanding there yet."""
         if not line.waiting:
             self._busy_lines.append(line)
             self.lines.add(line)
         # No call between the two, so no Ctrl-C.
         line.outstanding += counted
-        line.waiting.extend(units)
+        line.waiting.extend(tasks)
 
     def put_back(self, tasks: Iterable[Task]) -> None:
         """Put tasks that left but never ran into their lines again, in the order of submission."""
-        by_line: dict[Line, list[Sequence[Task]]] = {}
+        by_line: dict[Line, list[Task]] = {}
         for task in tasks:
             task_states.give_back(task.future)
             if task.line.cancels or task.unwanted:
                 self._leave_out(task)
             else:
-                by_line.setdefault(task.line, []).append((task,))
-        for line, units in by_line.items():
+                task.chunk = 1
+                by_line.setdefault(task.line, []).append(task)
+        for line, returned in by_line.items():
             if not line.waiting:
                 self._busy_lines.append(line)
-            line.put_back(units)
+            line.put_back(returned)
 
     def take_line(self, line: Line) -> list[Task]:
         """Take all that waits in a line."""
@@ -149,9 +150,7 @@ class Schedule:
         return None
 
     def _size(self, line: Line, engine: Engine) -> int:
-        # Units are single calls nearly always; a forced chunk counts as its size.
-        waiting = len(line.waiting) * len(line.waiting[0])
-        size = self._policy.size(waiting, self._width(line))
+        size = self._policy.size(len(line.waiting), self._width(line))
         # What waits at an engine cannot be cancelled: behind a call of unknown length little may wait.
         return min(size, 2 * engine.groups[-1].size) if engine.groups else size
 
@@ -160,15 +159,15 @@ class Schedule:
         return min(engines, line.max_engines or engines)
 
     def _take(self, line: Line, size: int, tasks: list[Task]) -> None:
-        """Move up to `size` tasks, but whole units, from a line to `tasks`; lines take turns."""
+        """Move up to `size` tasks, but whole chunks, from a line to `tasks`; lines take turns."""
         waiting = line.waiting
-        while waiting and (not tasks or (len(tasks) + len(waiting[0]) <= size and not waiting[0][0].alone)):
-            begun = [task for task in waiting[0] if task_states.begin(task.future)]
-            # No call between the two, so no Ctrl-C.
-            tasks += begun
+        left = 0  # of the chunk that is on its way
+        while waiting and (left or not tasks or _goes_along(waiting[0], tasks, size)):
+            task = waiting[0]
+            left = (left or task.chunk) - 1
+            if task_states.begin(task.future):
+                tasks += [task]  # no call from here to the end of the next line, so no Ctrl-C
             del waiting[0]
-            if tasks and tasks[0].alone:
-                break
         self._busy_lines.remove(line)
         if waiting:
             self._busy_lines.append(line)
@@ -180,8 +179,7 @@ class Schedule:
         busy = [line for line in self._busy_lines if line.waiting]
         self._busy_lines = deque(busy + [line for line in self.lines if line.waiting and line not in busy])
         for line in self._busy_lines:
-            for task in line.waiting[0]:
-                task_states.give_back(task.future)
+            task_states.give_back(line.waiting[0].future)
 
     def take_back(self, groups: list[Any]) -> None:
         """Let wait again what is in these groups, some half made, and did not leave; what may have counts as sent."""
@@ -281,3 +279,8 @@ class Schedule:
         for group in behind:
             engine.groups.remove(group)
             self.put_back(group.take_all())
+
+
+def _goes_along(task: Task, tasks: list[Task], size: int) -> bool:
+    """Whether a chunk that begins with `task` goes into the message of `tasks`, too."""
+    return len(tasks) + task.chunk <= size and not (task.alone or tasks[0].alone)

@@ -66,7 +66,7 @@ def interrupted(b: Bench, at: int, labels: list[Any]) -> bool:
     press = Press(at)
     try:
         with press:
-            b.submit_units([(label,) for label in labels])
+            b.submit_chunks([(label,) for label in labels])
     except KeyboardInterrupt:
         pass
     return press.came
@@ -94,7 +94,7 @@ def test_ctrl_c_in_submit_where_no_engine_is_left() -> None:
     for at in itertools.count():
         b = Bench(1, line=new_line(only="one that is gone"))
         came = interrupted(b, at, list("abc"))
-        b.submit_units([("after",)])
+        b.submit_chunks([("after",)])
         assert b.dispatcher.wait(b.line, PATIENCE), f"at {at}: calls are counted that nobody will fail"
         assert b.cluster.ran == []
         b.dispatcher.stop(lambda: ConnectionError("over"))

@@ -12,6 +12,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, wait
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -96,19 +97,22 @@ class Bench:
         self.line = line or new_line()
 
     def submit(self, *labels: Any, function: Callable[..., Any] = note, line: Line | None = None) -> list[Call]:
-        """One call per label, each a unit of its own."""
-        return self.submit_units([(label,) for label in labels], function, line)
+        """One call per label, each a chunk of its own."""
+        return self.submit_chunks([(label,) for label in labels], function, line)
 
-    def submit_units(
-        self, units: list[tuple[Any, ...]], function: Callable[..., Any] = note, line: Line | None = None
+    def submit_chunks(
+        self, chunks: list[tuple[Any, ...]], function: Callable[..., Any] = note, line: Line | None = None
     ) -> list[Call]:
-        calls = [[Call(self.dispatcher, function, (label,)) for label in unit] for unit in units]
-        self.dispatcher.submit(line or self.line, [[call.task for call in unit] for unit in calls])
-        return [call for unit in calls for call in unit]
+        made = [[Call(self.dispatcher, function, (label,)) for label in chunk] for chunk in chunks]
+        for chunk in made:
+            chunk[0].task.chunk = len(chunk)
+        calls = list(chain.from_iterable(made))
+        self.dispatcher.submit(line or self.line, [call.task for call in calls])
+        return calls
 
     def submit_call(self, function: Callable[..., Any], *args: Any) -> Call:
         call = Call(self.dispatcher, function, args)
-        self.dispatcher.submit(self.line, [[call.task]])
+        self.dispatcher.submit(self.line, [call.task])
         return call
 
     @property
@@ -192,7 +196,7 @@ class TestJourney:
 
     def test_units_stay_together(self, bench) -> None:
         b = bench(1, Steady(calls=2))
-        calls = b.submit_units([tuple("abc"), tuple("de"), tuple("f")])
+        calls = b.submit_chunks([tuple("abc"), tuple("de"), tuple("f")])
         b.settle_all()
         assert [message.names for message in b.cluster.messages] == [["a", "b", "c"], ["d", "e"], ["f"]]
         assert all(call.done() for call in calls)
@@ -262,9 +266,9 @@ class TestCancel:
         b.settle_all()
         assert b.cluster.ran == ["a"]
 
-    def test_a_cancelled_call_is_no_part_of_its_unit(self, bench) -> None:
+    def test_a_cancelled_call_is_no_part_of_its_chunk(self, bench) -> None:
         b = bench(0)
-        _, second, _ = b.submit_units([tuple("abc")])
+        _, second, _ = b.submit_chunks([tuple("abc")])
         second.cancel()
         b.cluster.add()
         b.settle_all()
@@ -349,7 +353,7 @@ class TestCancel:
         b = bench(1)
         call = Call(b.dispatcher, note, ("a",))
         call.cancel()
-        b.dispatcher.submit(b.line, [[call.task]])
+        b.dispatcher.submit(b.line, [call.task])
         assert call.cancelled()
         assert b.dispatcher.wait(b.line, 0), "a cancelled call is counted for ever"
 
@@ -621,7 +625,8 @@ class TestLostEngines:
         b.submit("warm up")
         calls = [Call(b.dispatcher, note, ("first",)), Call(b.dispatcher, die, ("second",))]
         calls.append(Call(b.dispatcher, note, ("third",)))
-        b.dispatcher.submit(b.line, [[call.task for call in calls]])
+        calls[0].task.chunk = len(calls)
+        b.dispatcher.submit(b.line, [call.task for call in calls])
         b.engines[0].step()
         b.cluster.flush()
         with pytest.raises(Killed):
@@ -637,8 +642,8 @@ class TestLostEngines:
     def test_a_call_that_takes_the_last_engine_along_is_not_tried_again(self, bench) -> None:
         b = bench(1, Steady(calls=3))
         call = Call(b.dispatcher, die, (0,))
-        call.task.retries = 5
-        b.dispatcher.submit(b.line, [[call.task]])
+        call.task.allow_retries(5)
+        b.dispatcher.submit(b.line, [call.task])
         (engine,) = b.engines
         engine.wait_for_message()
         with pytest.raises(Killed):
@@ -651,9 +656,9 @@ class TestLostEngines:
         b = bench(1, Steady(calls=3))
         calls = [Call(b.dispatcher, die, (n,)) for n in range(2)] + [Call(b.dispatcher, note, ("last",))]
         for call, retries in zip(calls, (1, 0, 1), strict=True):
-            call.task.retries = retries
-        b.dispatcher.submit(b.line, [[call.task for call in calls[:1]], [call.task for call in calls[1:2]]])
-        b.dispatcher.submit(b.line, [[calls[2].task]])
+            call.task.allow_retries(retries)
+        b.dispatcher.submit(b.line, [call.task for call in calls[:2]])
+        b.dispatcher.submit(b.line, [calls[2].task])
         sent = []
         for _ in range(3):
             (engine,) = b.engines
@@ -837,7 +842,7 @@ class TestLostEngines:
         b.cluster.before_send = interrupt
         calls = [Call(b.dispatcher, note, (label,)) for label in "abc"]
         with pytest.raises(KeyboardInterrupt):
-            b.dispatcher.submit(b.line, [[call.task] for call in calls])
+            b.dispatcher.submit(b.line, [call.task for call in calls])
         b.settle_all()
         assert b.dispatcher.wait(b.line, PATIENCE)
         assert [call.exception(0) for call in calls] == [None] * 3
@@ -984,7 +989,7 @@ class TestBreakingOff:
         before = set(threading.enumerate())
         dispatcher = Dispatcher(cluster)
         call = Call(dispatcher, note, ("a",))
-        dispatcher.submit(new_line(), [[call.task]])
+        dispatcher.submit(new_line(), [call.task])
         (thread,) = set(threading.enumerate()) - before
         cluster.members[next(iter(cluster.members))].step()
         call.result(PATIENCE)

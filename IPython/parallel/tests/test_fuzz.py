@@ -110,7 +110,7 @@ def test_whatever_a_report_says_its_calls_end(head: dict[str, Any]) -> None:
     task = Task(Settled(), None, (), "call")
     logging.disable(logging.ERROR)
     try:
-        dispatcher.submit(Line("space"), [[task]])
+        dispatcher.submit(Line("space"), [task])
         assert wait([task.future], PATIENCE).done
     finally:
         logging.disable(logging.NOTSET)
