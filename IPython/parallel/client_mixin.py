@@ -132,7 +132,7 @@ def _cancel_parts(room: EngineRoom, job: Any) -> list[Any]:
     """Cancel the grouped calls among those a result was joined of; what is left to be sent for."""
     if not isinstance(job, AsyncResult):
         return [job]
-    parts = [room.results.get(msg_id, msg_id) for msg_id in job.msg_ids]
+    parts = [room.result_of(msg_id, msg_id) for msg_id in job.msg_ids]
     for part in parts:
         if isinstance(part, BufferedResult):
             part.cancel()

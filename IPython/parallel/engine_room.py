@@ -4,14 +4,12 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import itertools
 import pickle
 import threading
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ipyparallel import Client
@@ -92,9 +90,7 @@ class EngineRoom:
 
     def __init__(self, client: Client) -> None:
         self._client = weakref.ref(client)
-        self._prefix = uuid.uuid4().hex[:6]  # short: the history keeps an id of every call
-        self._numbers = itertools.count()
-        self.results = KnownResults()
+        self.results = KnownResults(uuid.uuid4().hex[:6])
         self._transport = Transport(client)
         self.dispatcher = Dispatcher(self._transport, over=self.forget)
         process_exit.finish_before_exit(self.dispatcher)
@@ -171,7 +167,7 @@ class EngineRoom:
         if unit > 1:
             for first in range(0, len(tasks), unit):
                 tasks[first].chunk = min(unit, len(tasks) - first)
-        self._put(view, line, tasks, results)
+        self._put(view, line, tasks, results, parent)
         for result, reason in unsendable:
             result.fail(reason)
         return results
@@ -202,9 +198,16 @@ class EngineRoom:
         result._task = Task(result, pickled, payload, name, label)
         return result, None
 
-    def _put(self, view: Any, line: Line, tasks: Sequence[Task], results: Sequence[TaskResult]) -> None:
+    def _put(
+        self,
+        view: Any,
+        line: Line,
+        tasks: Sequence[Task],
+        results: Sequence[TaskResult],
+        whole: MapResult | None = None,
+    ) -> None:
         try:
-            self._register(view, results)
+            self._register(view, results, whole)
             self.dispatcher.submit(line, tasks)
         except BaseException:
             self.forget(results)
@@ -238,18 +241,25 @@ class EngineRoom:
             raise
         return result
 
-    def _register(self, view: Any, results: Sequence[TaskResult]) -> None:
-        """Let the client and the view find calls by their ids, as they find messages."""
+    def _register(self, view: Any, results: Sequence[TaskResult], whole: MapResult | None = None) -> None:
+        """Let the client and the view find calls by their ids, as they find messages; those that come next of a map."""
         client = self.client
-        msg_ids = [f"{self._prefix}_{number}" for number in islice(self._numbers, len(results))]
+        start, msg_ids = self.results.new_ids(len(results))
         for result, msg_id in zip(results, msg_ids, strict=True):
             result._msg_id = msg_id
             result._view = view
-        self.results.add(results)
+        if whole is None:
+            self.results.add(results)
+        else:
+            self.results.add_run(start, len(results), whole, len(whole._tasks))
         client._futures.update(zip(msg_ids, results, strict=True))
         for owner in (client, view):
             owner.outstanding.update(msg_ids)
             owner.history.extend(msg_ids)
+
+    def remember(self, result: TaskResult) -> None:
+        """Let a call be found by its id for as long as somebody has its result. Any thread."""
+        self.results.add((result,))
 
     def forget(self, results: Sequence[TaskResult]) -> None:
         """These calls of one view are over, or nearly: nobody waits for them any more. Any thread."""
@@ -294,7 +304,14 @@ class EngineRoom:
     def _result_for(self, job: Any) -> Any:
         if isinstance(job, int):
             job = self.client.history[job]
-        return self.results.get(job, job) if isinstance(job, str) else job
+        return self.result_of(job, job) if isinstance(job, str) else job
+
+    def result_of(self, msg_id: str, default: Any = None) -> Any:
+        """The result of a buffered call, as long as somebody has it or it is not over."""
+        result = self.results.get(msg_id)
+        if result is None:
+            result = self.client._futures.get(msg_id)
+        return result if isinstance(result, TaskResult) else default
 
 
 def _in_one_line(error: BaseException) -> str:

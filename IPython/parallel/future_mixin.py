@@ -217,7 +217,7 @@ def hub_init_futures(self: AsyncHubResult) -> None:
 
 
 def _call_of(room: EngineRoom, msg_id: str) -> Any:
-    known = room.results.get(msg_id)
+    known = room.result_of(msg_id)
     if known is not None:
         return known._children[0]
     return room.client._futures.get(msg_id) or room.hub.future_for(msg_id)

@@ -130,7 +130,7 @@ class MapResult(MapIteration, BufferedResult, AsyncMapResult):
     def _raw_results(self) -> list[Any]:
         # A call that was cancelled has neither.
         return [
-            task._result if task._exception is None and task._outcome is not None else task_error(task)
+            task._result if task._exception is None and task._started is not None else task_error(task)
             for task in self._tasks
         ]
 

@@ -213,14 +213,17 @@ def uninstall() -> None:
     """
     with _lock:
         for patch in reversed(PATCHES):
-            key = patch.target, patch.name
-            if key not in originals.recorded:
-                return
-            before = originals.recorded.pop(key)
-            if before is originals.ABSENT:
-                delattr(*key)
-            else:
-                setattr(*key, before)
+            _take_off(patch.target, patch.name)
+
+
+def _take_off(target: type, name: str) -> None:
+    if (target, name) not in originals.recorded:
+        return
+    before = originals.recorded.pop((target, name))
+    if before is originals.ABSENT:
+        delattr(target, name)
+    else:
+        setattr(target, name, before)
 
 
 def _own(target: type, name: str) -> Any:

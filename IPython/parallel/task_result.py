@@ -17,7 +17,7 @@ from ipyparallel.error import TaskAborted
 from .buffered_result import BufferedResult, Room
 from .dispatch import task_states
 from .dispatch.lazy_future import LazyFuture
-from .dispatch.wire import PLAIN, Outcome
+from .dispatch.wire import OK, PLAIN, Outcome
 from .engine_bundle import load
 
 _loads = load().shipping.loads
@@ -54,7 +54,10 @@ class TaskResult(LazyFuture, BufferedResult):
     _view: Any = None
     _parent: _Whole | None = None
     _task: Task | None = None
-    _outcome: Outcome | None = None
+    # Seconds since the epoch, on the engine's clock.
+    _started: float | None = None
+    _completed: float | None = None
+    _printed: tuple[str, str, list[dict[str, Any]]] | None = None
     _engine: str | None = None
     # Of the group it left with last, for those who want to know where it is and which calls are with it.
     _travel: Travel | None = None
@@ -75,20 +78,21 @@ class TaskResult(LazyFuture, BufferedResult):
 
     def settle(self, outcome: Outcome, engine: str) -> None:
         """Take the outcome of the call: its value, or its error in its own type. On the dispatcher's thread."""
+        _, status, data, self._started, self._completed, output = outcome
         self._received = time.time()
         self._engine = engine
-        if outcome.status == PLAIN:
-            self._outcome = outcome
-            self._finish(outcome.data, failed=False)
+        if output is not None:
+            self._printed = output
+        if status == PLAIN:
+            self._finish(data, failed=False)
             return
-        self._outcome = outcome._replace(data=None)
         try:
-            value = _loads(outcome.data)
+            value = _loads(data)
         except BaseException as error:
             error.add_note(f"while unpickling the result of {self._fname}(), here at the client")
             self._finish(error, failed=True)
             return
-        if outcome.status == "ok":
+        if status == OK:
             self._finish(value, failed=False)
         else:
             self._finish(self._as_caller_sees(self._room.rebuild(value)), failed=True)
@@ -173,7 +177,9 @@ class TaskResult(LazyFuture, BufferedResult):
         child = MessageFuture(self._msg_id, header={"msg_type": "apply_request"})
         child.output = Future()
         child.output.metadata = self._metadata[0]
-        child.call = self  # found by its id as long as somebody holds what it was joined to
+        # Found by its id as long as somebody holds what it was joined to, though the map it is of be gone.
+        child.call = self
+        self._room.remember(self)
         return child
 
     def _resolve_child(self) -> None:
@@ -203,16 +209,15 @@ class TaskResult(LazyFuture, BufferedResult):
     def _complete_metadata(self, metadata: Metadata) -> None:
         metadata["received"] = _date(self._received)
         metadata["status"] = _status(self)
-        outcome = self._outcome
-        if outcome is not None:
+        if self._started is not None:
             metadata.update(
-                started=_date(outcome.started),
-                completed=_date(outcome.completed),
+                started=_date(self._started),
+                completed=_date(self._completed),
                 engine_uuid=self._engine,
                 engine_id=self._room.engine_id(self._engine),
             )
-            if outcome.output is not None:
-                out, err, displayed = outcome.output
+            if self._printed is not None:
+                out, err, displayed = self._printed
                 metadata.update(stdout=_readable(out), stderr=_readable(err), outputs=displayed)
 
     @property
@@ -224,9 +229,9 @@ class TaskResult(LazyFuture, BufferedResult):
         TimeoutError
             If the call is not over, or never ran.
         """
-        if self._outcome is None:
+        if self._started is None or self._completed is None:
             raise TimeoutError("result not ready" if not self._ready else "the call never ran")
-        return self._outcome.completed - self._outcome.started
+        return self._completed - self._started
 
     @property
     def progress(self) -> int:

@@ -161,6 +161,7 @@ def _submit_all(
     label = view.label if label is None else label
     retries = state_of(view).retries
     tasks: list[TaskResult] = []
+    result._tasks = tasks
     try:
         function = _function_of(f)
         for portion in _portions(calls, unit):

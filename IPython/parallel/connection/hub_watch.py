@@ -84,10 +84,13 @@ class HubWatch:
     def keep(self, msg_ids: Sequence[str]) -> None:
         """Watch these calls to their end, though nobody should hold their results any more: callbacks wait for it."""
         with self._changed:
-            for msg_id in msg_ids:
-                future = self._futures.get(msg_id)
-                if future is not None:
-                    self._kept[msg_id] = future
+            self._keep(msg_ids)
+
+    def _keep(self, msg_ids: Sequence[str]) -> None:
+        for msg_id in msg_ids:
+            future = self._futures.get(msg_id)
+            if future is not None:
+                self._kept[msg_id] = future
 
     def ask(self) -> None:
         """Return when the Hub has been asked once more about all calls."""

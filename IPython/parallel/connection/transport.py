@@ -206,14 +206,18 @@ class Transport:
         """The journal is on another host: let the engines there read it."""
         client = self._client()
         with self._lock:
-            beside = [other for other, its in self._journals.items() if its is not None and its.host == journal.host]
-            there = [other for other in beside if other not in self._given_up]
+            there = self._engines_on(journal.host)
         if client is None or client._closed or not there:
             return Unknown.FOR_EVER
         remote_journals.ask(
             client._io_loop, there, lambda other: call_on_engine(client, other, "revoke", journal, number), later
         )
         return Unknown.NOT_YET
+
+    def _engines_on(self, host: Any) -> list[str]:
+        """The engines on a host whose journals are there, and that are not gone. With the lock held."""
+        beside = [other for other, its in self._journals.items() if its is not None and its.host == host]
+        return [other for other in beside if other not in self._given_up]
 
     def close(self) -> None:
         """Send no more. Any thread."""
@@ -273,12 +277,15 @@ def call_on_engine(client: Client, engine: str, function: str, *args: Any) -> An
 
 def _leave_out_of_history(client: Client, msg_id: str) -> None:
     """The history is of the user's calls (`engine_room`); what we say to engines is our own affair."""
-    history = client.history
     with _removing:  # others only append: below the end, nothing moves
-        for index in range(len(history) - 1, -1, -1):
-            if history[index] == msg_id:
-                del history[index]
-                return
+        _remove_last(client.history, msg_id)
+
+
+def _remove_last(history: list[str], msg_id: str) -> None:
+    for index in range(len(history) - 1, -1, -1):
+        if history[index] == msg_id:
+            del history[index]
+            return
 
 
 def frames_of(group: Group) -> list[Any]:

@@ -91,8 +91,7 @@ class CallbackQueue:
         if not self._done_callbacks:
             return
         with self._condition:
-            at_once = [fn for fn in self._done_callbacks if never_waits(fn)]
-            self._done_callbacks[:] = [fn for fn in self._done_callbacks if not never_waits(fn)]
+            at_once, self._done_callbacks[:] = _sorted_out(self._done_callbacks)
         for fn in at_once:
             call(fn, self)
         if self._done_callbacks:
@@ -108,6 +107,11 @@ class CallbackQueue:
             call(fn, self)
             with self._condition:
                 del self._done_callbacks[0]
+
+
+def _sorted_out(callbacks: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Those that never wait, and the others."""
+    return [fn for fn in callbacks if never_waits(fn)], [fn for fn in callbacks if not never_waits(fn)]
 
 
 class AtOnce:

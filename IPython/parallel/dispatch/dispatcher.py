@@ -238,14 +238,18 @@ class Dispatcher:
         """
         with self._idle:
             self._refused = lambda: RuntimeError("cannot schedule new futures after interpreter shutdown")
-            alone = False
-            while not self._idle.wait_for(self._is_done, _PATIENCE_AT_EXIT):
-                if alone and not self._schedule.engines:
-                    break
-                alone = not self._schedule.engines
-            else:
-                return
-        self.break_off(lambda: ClusterGone("no engine was left when the interpreter exited"))
+            done = self._wait_until_done()
+        if not done:
+            self.break_off(lambda: ClusterGone("no engine was left when the interpreter exited"))
+
+    def _wait_until_done(self) -> bool:
+        """Wait, with the lock held, until nothing is outstanding; False if it never will be."""
+        alone = False
+        while not self._idle.wait_for(self._is_done, _PATIENCE_AT_EXIT):
+            if alone and not self._schedule.engines:
+                return False
+            alone = not self._schedule.engines
+        return True
 
     def _is_done(self) -> bool:
         return not any(line.outstanding for line in self._schedule.lines)
@@ -369,7 +373,7 @@ class Dispatcher:
     def _ask(self, *, all_groups: bool) -> None:
         """A report may be lost: ask the engines about all groups, or about those that they have had for long."""
         with self._lock:
-            asked = [group for group in self._schedule.sent() if all_groups or group.is_overdue()]
+            asked = self._schedule.sent() if all_groups else self._schedule.overdue()
         for group in asked:
             self._transport.ask(group, inbox.hearer(weakref.ref(self), self._inbox, group))
 

@@ -66,6 +66,10 @@ class Schedule:
         """Those that have been sent to engines that are there."""
         return [group for engine in self.engines.values() for group in engine.groups if group.is_sent]
 
+    def overdue(self) -> list[Group]:
+        """Those of them that engines have had for long: looked at every few seconds."""
+        return [group for group in self.sent() if group.is_overdue()]
+
     # -- what waits
 
     def put_in_line(self, line: Line, tasks: Sequence[Task], counted: int) -> None:

@@ -4,6 +4,10 @@ The interpreter looks for signals when a function begins, and when a call of one
 must not come between the step that takes a lock and the ``with`` that is to return it, or before that returns it:
 whoever needs it next would wait for ever. In the methods of `threading.Condition` it can. From Python 3.14 on it can
 also come after the ``__enter__`` of any lock, which is a call as any other there; to look up an attribute is none.
+
+From Python 3.13 on, ``with`` and ``try`` miss what comes where a loop goes back to its beginning by a condition: at the
+``if`` that ends the body of a ``for``, at that of a comprehension, at a ``while``. With a lock held, such loops run in
+functions of their own (`tests/test_structure.py` looks for others).
 """
 
 # Copyright (c) IPython Development Team.

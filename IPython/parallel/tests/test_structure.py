@@ -1,4 +1,4 @@
-"""The structure of the package: imports run one way, those for types too."""
+"""The structure of the package: imports run one way, those for types too; what is done with a lock held."""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
@@ -47,3 +47,41 @@ def test_the_dispatcher_and_what_it_stands_on_know_nothing_of_ipyparallel() -> N
         froms = {(node.module or "") for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
         plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         assert not {name for name in froms | plain if name.partition(".")[0] in ("ipyparallel", "zmq", "IPython")}, file
+
+
+LOCKS = ("lock", "making", "condition", "idle", "sending", "adding", "changed", "removing")
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp)
+
+
+def done_with_lock_held(tree: ast.AST) -> Iterator[ast.AST]:
+    """What stands in the body of a ``with`` of a lock, and not in a function there."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.With) and any(is_lock(item.context_expr) for item in node.items):
+            left: list[ast.AST] = list(node.body)
+            while left:
+                yield (found := left.pop())
+                if not isinstance(found, (ast.FunctionDef, ast.Lambda, ast.GeneratorExp)):
+                    left += ast.iter_child_nodes(found)
+
+
+def is_lock(expression: ast.expr) -> bool:
+    return ast.unparse(expression).rpartition(".")[2].strip("_") in LOCKS
+
+
+def goes_back_by_a_condition(node: ast.AST) -> bool:
+    if isinstance(node, COMPREHENSIONS):
+        return any(part.ifs for part in node.generators)
+    ends = (ast.If, ast.For, ast.With, ast.Try)
+    return isinstance(node, ast.While) or (isinstance(node, ast.For) and isinstance(node.body[-1], ends))
+
+
+def test_no_loop_stands_where_ctrl_c_in_it_would_leave_a_lock_locked() -> None:
+    """Of the engine's side there is a ``while`` of a thread of its own, where Ctrl-C never comes."""
+    found, held = [], 0
+    for name, file in module_files().items():
+        for node in done_with_lock_held(ast.parse(file.read_text(encoding="utf-8"))):
+            held += 1
+            if goes_back_by_a_condition(node) and not name.startswith("on_engines"):
+                found.append(f"{name}, line {node.lineno}: {ast.unparse(node)}")  # type: ignore[attr-defined]
+    assert held > 500
+    assert found == []

@@ -15,7 +15,6 @@ from ipyparallel.error import RemoteError
 
 from ..dispatch import task_states
 from ..engine_room import existing_room
-from ..known_results import KnownResults
 from ..map_result import MapResult
 from ..task_result import TaskResult
 from ..view_state import state_of
@@ -125,9 +124,8 @@ def _not_a_source(thing: Any) -> TypeError:
 def _results_of_view(view: View) -> Iterator[Any]:
     """The view's results that somebody still has, or that are not over."""
     room = existing_room(view.client)
-    known: KnownResults | dict[str, Any] = {} if room is None else room.results
-    for msg_id in list(view.history):
-        result = known.get(msg_id)
+    for msg_id in list(view.history) if room is not None else ():
+        result = room.result_of(msg_id)  # type: ignore[union-attr]
         if result is not None:
             yield result
     state = state_of(view)
@@ -141,9 +139,8 @@ def _results_of_view(view: View) -> Iterator[Any]:
 
 def _call_of_task(task: TaskResult) -> Call:
     # `task._metadata` has the same, and would make and keep a dictionary for each of maybe 100,000 calls.
-    outcome, travel = task._outcome, getattr(task, "_travel", None)
+    travel, started = task._travel, task._started
     state, error = _state_of(task), _error_of(task)
-    started = outcome.started if outcome is not None else None
     if started is None and travel is not None and state in (RUNNING, FAILED):
         started = travel.left
     return Call(
@@ -152,7 +149,7 @@ def _call_of_task(task: TaskResult) -> Call:
         _engine_of(task, travel, error),
         task._submitted,
         started,
-        outcome.completed if outcome is not None else None,
+        task._completed,
         task._received,
         failed=int(state == FAILED),
         error=None if error is None else in_one_line(error),
