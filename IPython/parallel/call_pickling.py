@@ -471,7 +471,7 @@ def pickle_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Payload:
     Exception
         Whatever pickling raises.
     """
-    if not kwargs and all(map(_is_plain, args)):
+    if not kwargs and (_shipping.NUMBERS.issuperset(map(type, args)) or all(map(_is_plain, args))):
         return args
     return _dump_frames((args, kwargs))
 

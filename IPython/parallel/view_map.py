@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from decorator import decorator
@@ -187,12 +186,12 @@ def _function_of(f: Callable[..., Any]) -> Any:
 def _portions(calls: Iterator[Any], unit: int) -> Iterator[list[Any]]:
     """Lists of calls, of whole units: large ones of a quick input, single units of a slow one."""
     portion: list[Any] = []
-    begun = time.monotonic()
-    while chunk := list(islice(calls, unit)):
-        portion += chunk
-        if len(portion) >= _PORTION or time.monotonic() - begun > _PORTION_SECONDS:
+    until = time.monotonic() + _PORTION_SECONDS
+    for call in calls:
+        portion.append(call)
+        if len(portion) % unit == 0 and (len(portion) >= _PORTION or time.monotonic() > until):
             yield portion
-            portion, begun = [], time.monotonic()
+            portion, until = [], time.monotonic() + _PORTION_SECONDS
     if portion:
         yield portion
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import pickle
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import six
@@ -332,12 +333,13 @@ def question_about(group: Group) -> list[bytes]:
 def read_report(frames: Sequence[Any], *, final: bool) -> Report:
     """A report as the dispatcher takes it."""
     head = pickle.loads(frames[0])
-    outcomes = [Outcome._make(fields) for fields in head["outcomes"]]
+    fields = head["outcomes"]
+    _check(head, fields)
+    # What `Outcome._make` does, in C: that is called for each of many small calls.
+    outcomes = list(map(tuple.__new__, repeat(Outcome), fields))
     if len(frames) > 1:
         outcomes = [_with_frames(outcome, frames) for outcome in outcomes]
-    report = Report(head["epoch"], head["last"], outcomes, head["returned"], final)
-    _check(report)
-    return report
+    return Report(head["epoch"], head["last"], outcomes, head["returned"], final)
 
 
 def _with_frames(outcome: Outcome, frames: Sequence[Any]) -> Outcome:
@@ -346,19 +348,22 @@ def _with_frames(outcome: Outcome, frames: Sequence[Any]) -> Outcome:
     return outcome._replace(data=[frames[number] for number in outcome.data])
 
 
-def _check(report: Report) -> None:
+def _check(head: dict[str, Any], outcomes: Sequence[Sequence[Any]]) -> None:
     """Refuse what is not made as `RunningGroup.report` makes it: past this point everybody relies on that."""
-    numbers = [report.epoch, report.last, *report.returned, *[outcome.serial for outcome in report.outcomes]]
-    if not all(type(number) is int for number in numbers):
+    if not _all_are(int, (head["epoch"], head["last"], *head["returned"])):
         raise ValueError("an engine's report is malformed: its numbers are none")
-    for outcome in report.outcomes:
-        if (
-            type(outcome.status) is not str
-            or type(outcome.started) is not float
-            or type(outcome.completed) is not float
-        ):
-            raise ValueError("an engine's report is malformed: an outcome has no status, or no times")
-        if outcome.status != PLAIN and type(outcome.data) not in (bytes, list):
-            raise ValueError("an engine's report is malformed: an outcome is no pickle")
-        if outcome.output is not None and len(outcome.output) != len(("stdout", "stderr", "displayed")):
-            raise ValueError("an engine's report is malformed: the output of a call has other parts")
+    if not outcomes:
+        return
+    serials, statuses, data, started, completed, outputs = zip(*outcomes, strict=True)
+    if not _all_are(int, serials):
+        raise ValueError("an engine's report is malformed: its numbers are none")
+    if not (_all_are(str, statuses) and _all_are(float, started) and _all_are(float, completed)):
+        raise ValueError("an engine's report is malformed: an outcome has no status, or no times")
+    if any(status != PLAIN and type(d) not in (bytes, range) for status, d in zip(statuses, data, strict=True)):
+        raise ValueError("an engine's report is malformed: an outcome is no pickle")
+    if any(output is not None and len(output) != len(("stdout", "stderr", "displayed")) for output in outputs):
+        raise ValueError("an engine's report is malformed: the output of a call has other parts")
+
+
+def _all_are(kind: type, values: Iterable[Any]) -> bool:
+    return {kind}.issuperset(map(type, values))

@@ -423,7 +423,8 @@ class Dispatcher:
         if outcomes:
             self._over([task.future for task, _ in outcomes])
         for task, outcome in outcomes:
-            self._relay_output(line, outcome)
+            if outcome.output is not None and line.on_output is not None:
+                self._relay_output(line.on_output, outcome.output)
             try:
                 task.future.settle(outcome, group.engine)
             except BaseException as error:
@@ -436,13 +437,12 @@ class Dispatcher:
             with self._lock:
                 self._settled(line, quiet)
 
-    def _relay_output(self, line: Line, outcome: Outcome) -> None:
-        if outcome.output is None or line.on_output is None:
-            return
-        for stream, text in zip(("stdout", "stderr"), outcome.output[:2], strict=True):
+    @staticmethod
+    def _relay_output(hear: Callable[[str, str], None], output: Sequence[Any]) -> None:
+        for stream, text in zip(("stdout", "stderr"), output[:2], strict=True):
             if text:
                 try:
-                    line.on_output(stream, text)
+                    hear(stream, text)
                 except BaseException:
                     _logger.exception("passing on a call's output failed")
 

@@ -104,7 +104,8 @@ class Group:
         return tasks
 
     def _unknown(self, engine: Engine, tasks: list[Task]) -> list[PickledFunction | FreshFunction]:
-        functions = {(self.line.space, task.function.key): task.function for task in tasks if task.function is not None}
+        apart = dict.fromkeys([task.function for task in tasks])
+        functions = {(self.line.space, function.key): function for function in apart if function is not None}
         unknown = [function for key, function in functions.items() if key not in engine.known]
         engine.known.update(functions)
         return unknown

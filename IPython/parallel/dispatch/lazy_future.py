@@ -67,25 +67,24 @@ class LazyFuture(Future):  # type: ignore[type-arg]
 
     def set_result(self, result: Any) -> None:
         """Settle with a value. Once only, on the thread that settles."""
-        self._check_open()
+        if self._state in _OVER:
+            raise InvalidStateError(f"{self._state}: {self!r}")
         self._result = result
-        self._end(task_states.FINISHED, lambda waiter: waiter.add_result(self))
+        self._end(task_states.FINISHED, "add_result")
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Settle with an error. Once only, on the thread that settles."""
-        self._check_open()
-        self._exception = exception
-        self._end(task_states.FINISHED, lambda waiter: waiter.add_exception(self))
-
-    def _check_open(self) -> None:
         if self._state in _OVER:
             raise InvalidStateError(f"{self._state}: {self!r}")
+        self._exception = exception
+        self._end(task_states.FINISHED, "add_exception")
 
     def tell_cancelled(self) -> None:
         """Tell those who wait for this future that it was cancelled (`task_states.cancel`)."""
-        self._end(task_states.CANCELLED_AND_NOTIFIED, lambda waiter: waiter.add_cancelled(self))
+        self._end(task_states.CANCELLED_AND_NOTIFIED, "add_cancelled")
 
-    def _end(self, state: str, tell: Callable[[Any], None]) -> None:
+    def _end(self, state: str, tell: str) -> None:
+        """Write the end, and tell those who wait by this method of theirs."""
         with _making:
             condition = self._made_condition
             if condition is None:
@@ -94,6 +93,6 @@ class LazyFuture(Future):  # type: ignore[type-arg]
         with condition:
             self._state = state
             for waiter in self._waiters:
-                tell(waiter)
+                getattr(waiter, tell)(self)
             condition.notify_all()
         self._invoke_callbacks()  # type: ignore[attr-defined]  # of the standard library, and not in its types

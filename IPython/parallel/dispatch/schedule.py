@@ -261,7 +261,8 @@ class Schedule:
             engine.overrunning = group
         if engine is not None and report.final:
             engine.finish(group)
-        settled = [(group.pending.pop(o.serial), o) for o in report.outcomes if o.serial in group.pending]
+        pop = group.pending.pop
+        settled = [(task, outcome) for outcome in report.outcomes if (task := pop(outcome.serial, None)) is not None]
         missing = [task for task, outcome in settled if outcome.status == MISSING]
         if engine is not None:
             engine.known.difference_update((group.line.space, task.function.key) for task in missing if task.function)
@@ -270,7 +271,7 @@ class Schedule:
         if report.final and report.outcomes:
             seconds = report.outcomes[-1].completed - report.outcomes[0].started
             self._policy.observe(len(report.outcomes), seconds)
-        return [(task, outcome) for task, outcome in settled if outcome.status != MISSING]
+        return [(task, outcome) for task, outcome in settled if outcome.status != MISSING] if missing else settled
 
     def _new_epoch(self, engine: Engine, report: Report) -> None:
         """What waits at the engine behind a group that overran will be given back unrun: take it back now.

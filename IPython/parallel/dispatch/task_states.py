@@ -30,9 +30,15 @@ MOVES: dict[str, tuple[str, ...]] = {
 }
 
 
+_MAY_BEGIN = frozenset(state for state, moves in MOVES.items() if RUNNING in moves)
+
+
 def begin(future: Future[Any]) -> bool:
     """Move to RUNNING; False if a cancel came first."""
-    return _move(future, RUNNING)
+    if future._state not in _MAY_BEGIN:
+        return False
+    future._state = RUNNING
+    return True
 
 
 def give_back(future: Future[Any]) -> None:

@@ -32,7 +32,7 @@ from cloudpickle import cloudpickle as _cloudpickle
 from . import namespaces
 
 PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
-_NUMBERS = PLAIN - {str, bytes}
+NUMBERS = PLAIN - {str, bytes}
 # Longer texts are pickled by themselves, so that they can travel without being copied.
 _SHORT = 1024
 # Up to this many bytes travel in one piece inside a message's header, more in frames of their own.
@@ -48,7 +48,7 @@ _complete: weakref.WeakSet[type] = weakref.WeakSet()
 def is_plain(value: Any) -> bool:
     """Whether a value may be put into a message as it is: immutable, short, and the same everywhere."""
     kind = type(value)
-    return kind in _NUMBERS or (kind in PLAIN and len(value) < _SHORT)
+    return kind in NUMBERS or (kind in PLAIN and len(value) < _SHORT)
 
 
 def find(module: str, qualname: str) -> Any:
