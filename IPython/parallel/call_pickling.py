@@ -13,6 +13,7 @@ import functools
 import hashlib
 import io
 import pickle
+import pickletools
 import sys
 import types
 import uuid
@@ -87,7 +88,7 @@ def _plain(function: Any) -> Any:
 
 
 def _closure(function: Any) -> tuple[types.CellType, ...]:
-    return _plain(function).__closure__ or ()
+    return getattr(_plain(function), "__closure__", None) or ()
 
 
 def _or_self(value: Any, function: Any) -> Any:
@@ -352,12 +353,12 @@ _functions: weakref.WeakKeyDictionary[Callable[..., Any], tuple[Any, PickledFunc
 def pickle_function(function: Callable[..., Any]) -> PickledFunction | None:
     """The pickled form of `function`, from the cache where it still holds.
 
-    None where the function must travel with each call: it is not a plain function, or it closes over something
-    that may change in place.
+    None where the function must travel with each call: it is neither a plain function nor found by its name, or it
+    closes over something that may change in place.
     """
     plain = _plain(function)
     if type(plain) is not types.FunctionType:
-        return None
+        return _pickle_by_name(function)
     made_for = (plain.__code__, plain.__defaults__)
     cached = _functions.get(function)
     if cached is not None and cached[0] == made_for and cached[1].is_current(function):
@@ -369,6 +370,28 @@ def pickle_function(function: Callable[..., Any]) -> PickledFunction | None:
     pickled = PickledFunction(function, chunks.joined(), pickler)
     _functions[function] = made_for, pickled
     return pickled
+
+
+def _pickle_by_name(function: Any) -> PickledFunction | None:
+    """The pickled form of a builtin function or a class that engines find by its name; None for anything else."""
+    if not isinstance(function, (types.BuiltinFunctionType, type)):
+        return None
+    cached = _functions.get(function)
+    if cached is not None:
+        return cached[1]
+    if _shipping.Pickler.is_by_value(function):  # also a method of an object, as [].append
+        return None
+    chunks, pickler = _dump(function)
+    data = chunks.joined()
+    if not _BY_NAME.issuperset(operation.name for operation, _, _ in pickletools.genops(data)):
+        return None
+    pickled = PickledFunction(function, data, pickler)
+    _functions[function] = None, pickled
+    return pickled
+
+
+# What a pickle consists of that is a name and nothing else.
+_BY_NAME = frozenset(("PROTO", "FRAME", "SHORT_BINUNICODE", "BINUNICODE", "MEMOIZE", "STACK_GLOBAL", "STOP"))
 
 
 def _dump(value: Any) -> tuple[Any, CallPickler]:

@@ -44,6 +44,10 @@ class _Captured(io.TextIOWrapper):
         data = self._kept.take()
         return data.decode(self.encoding, "surrogateescape") if data else ""
 
+    def is_empty(self) -> bool:
+        """Whether nothing was written since the last time, as far as can be told without flushing."""
+        return self.write_through and not self._kept.tell()
+
     def close(self) -> None:
         """It stays open for the calls that follow."""
         self.flush()
@@ -140,7 +144,10 @@ class Output:
 
     def take(self) -> tuple[str, str, list[dict[str, Any]]] | None:
         """What was written since the last time, None for nothing, as for most calls."""
-        out, err = (stream.take() for stream in self._captured())
+        streams = self._streams or self._captured()
+        if not self._displayed and streams[0].is_empty() and streams[1].is_empty():
+            return None
+        out, err = streams[0].take(), streams[1].take()
         if not (out or err or self._displayed):
             return None
         displayed, self._displayed = self._displayed, []

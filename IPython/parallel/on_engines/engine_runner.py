@@ -177,11 +177,12 @@ class Runner:
         self.enter(group.header["space"])
         self._load_functions(group.header["space"], group.header["functions"])
         slot = self._journal.slot(group.header["client"]) if self._journal is not None else None
-        number = group.header["number"]
+        number, lifetime = group.header["number"], group.header["lifetime"]
+        take, note = group.waiting.popleft, group.outcomes.append
         begins = True
         for index in itertools.count():
             try:
-                call = group.waiting.popleft()
+                call = take()
             except IndexError:
                 return
             if slot is not None and not slot.begin(number, index):
@@ -190,8 +191,8 @@ class Runner:
                 return
             if begins:
                 broken = self._set_up_once(group.header["setup"])
-            group.outcomes.append(self._run_call(group, broken, *call))
-            begins = group.header["lifetime"] is not None and self._renew(group.header)
+            note(self._run_call(group, broken, *call))
+            begins = lifetime is not None and self._renew(group.header)
 
     def _renew(self, header: dict[str, Any]) -> bool:
         """Begin anew for a pool whose workers end after some calls, if that is due; the functions are made anew too."""

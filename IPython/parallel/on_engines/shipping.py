@@ -327,7 +327,7 @@ class Pickler(cloudpickle.Pickler):
             return make_cached_property, (obj.func, obj.attrname)
         if isinstance(obj, functools.cached_property):
             return NotImplemented
-        if getattr(obj, "__code__", None) is _DISPATCHING_CODE and self._is_by_value(obj):
+        if getattr(obj, "__code__", None) is _DISPATCHING_CODE and self.is_by_value(obj):
             registry = obj.registry
             rest = [(cls, function) for cls, function in registry.items() if cls is not object]
             return make_dispatching, ([(object, registry[object]), *rest],)
@@ -364,12 +364,12 @@ class Pickler(cloudpickle.Pickler):
 
     def _reduce_cached(self, cached: Any) -> Any:
         """By its function if that travels by value; by its own name, as pickle has it, if not."""
-        if isinstance(cached.__wrapped__, types.FunctionType) and self._is_by_value(cached):
+        if isinstance(cached.__wrapped__, types.FunctionType) and self.is_by_value(cached):
             return make_cached, (cached.__wrapped__, cached.cache_parameters())
         return NotImplemented
 
     @staticmethod
-    def _is_by_value(obj: Any) -> bool:
+    def is_by_value(obj: Any) -> bool:
         home = own_home(obj)
         return home is None or home[0] == "__main__" or home[0] in _cloudpickle.list_registry_pickle_by_value()
 

@@ -4,11 +4,17 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import functools
 import gc
+import math
+import operator
+import pickle
 import sys
+import time
 import types
 import weakref
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import cloudpickle
@@ -194,9 +200,19 @@ class TestCost:
         items: list[int] = []
         assert pickle_function(lambda: items) is None
 
-    def test_what_is_no_plain_function_travels_with_the_call(self) -> None:
-        assert pickle_function(len) is None
-        assert pickle_function([].append) is None
+    @pytest.mark.parametrize("function", [len, math.sqrt, operator.add, time.sleep, Fraction, dict], ids=repr)
+    def test_what_is_found_by_its_name_is_pickled_once(self, function: Callable[..., Any]) -> None:
+        pickled = pickle_function(function)
+        assert pickle_function(function) is pickled
+        assert pickle.loads(pickled.data) is function
+        assert len(pickled.data) < 60
+
+    def test_what_is_neither_a_plain_function_nor_found_by_its_name_travels_with_the_call(self) -> None:
+        class Local:
+            pass
+
+        for function in ([].append, "a".join, Local, Fraction(1).limit_denominator, functools.partial(len), str.upper):
+            assert pickle_function(function) is None
 
     def test_functions_are_forgotten_with_their_last_reference(self) -> None:
         def make() -> Callable[[], int]:

@@ -218,7 +218,7 @@ class TestOutcomes:
 
     def test_broken_function_is_the_error_of_the_calls_that_use_it(self, bench: Bench) -> None:
         function, payload = call(note, 1)
-        report = bench.run((function, payload), call(abs, -2), functions=[(function.key, b"no pickle", False)])
+        report = bench.run((function, payload), call((-2).__abs__), functions=[(function.key, b"no pickle", False)])
         assert statuses(report) == ["error", "ok"]
 
 
@@ -505,7 +505,7 @@ class TestFunctions:
         assert first == second == values(bench.run(call(state), send_functions=False))[0]
 
     def test_unknown_one_is_missing(self, bench: Bench) -> None:
-        report = bench.run(call(note, 1), call(abs, -2), send_functions=False)
+        report = bench.run(call(note, 1), call((-2).__abs__), send_functions=False)
         assert statuses(report) == ["missing", "ok"]
         assert ran == []
 
@@ -529,7 +529,7 @@ class TestFunctions:
         assert statuses(bench.run(call(note, 2), call(run_a_loop))) == ["ok", "ok"]
 
     def test_a_function_sent_with_its_call_is_not_kept(self, bench: Bench) -> None:
-        function, payload = call(abs, -2)
+        function, payload = call((-2).__abs__)
         assert function is None
         assert values(bench.run((None, payload))) == [2]
         assert len(bench.runner._functions) == 0
