@@ -30,6 +30,7 @@ MODULES = (
     "shipping",
     "remote_errors",
     "journal",
+    "lent_memory",
     "kept_reports",
     "envelope",
     "shell_door",

@@ -33,6 +33,7 @@ from .group_channel import GroupChannel
 from .roll_call import RollCall
 
 _revoke = load().journal.revoke
+lent_memory = load().lent_memory
 _removing = SteadyLock()
 _Hear = Callable[["Report | Lost"], None]
 
@@ -55,6 +56,7 @@ class _Preparing:
         self.path = path
         self.waiting: list[_Letter] = []
         self.messages: list[Any] = []  # that brought it, or were to
+        self.probe: Any = None  # of what this client lends, for the engine to try
         self.ready = False
 
 
@@ -74,6 +76,7 @@ class Transport:
         self._lock = SteadyLock()
         self._prepared: dict[str, _Preparing] = {}
         self._journals: dict[str, Any] = {}  # their addresses, of all engines that have the code
+        self._borrowers: set[str] = set()  # the engines that can read what this client lends
         self._given_up: set[str] = set()
         self._channel = GroupChannel(client)
         self._roll_call = RollCall(client)
@@ -100,9 +103,18 @@ class Transport:
         if engine_id is None:
             raise EngineLeft(group.engine)
         self.engine_ids[group.engine] = engine_id
-        letter = _Letter(group.client, group.engine, group.line.only is not None, group.label, frames_of(group), report)
+        frames = frames_of(group, lambda large: self._lend(group, large))
+        hear = report if group.keeps is None else _until_over(group, report)
+        letter = _Letter(group.client, group.engine, group.line.only is not None, group.label, frames, hear)
         if self._is_ready(client, letter):
             self._send(letter)
+
+    def _lend(self, group: Group, frames: list[bytes]) -> Any:
+        """Where the group's engine can read these large payloads; None if they are to go with the message."""
+        if group.engine not in self._borrowers or sum(map(len, frames)) < lent_memory.LEAST:
+            return None
+        group.keeps = _lent(frames)
+        return None if group.keeps is None else tuple(group.keeps.address)
 
     def _is_ready(self, client: Client, letter: _Letter) -> bool:
         """Whether the letter's engine has the code; if not, the letter goes when it has."""
@@ -127,7 +139,9 @@ class Transport:
 
     def _prepare(self, client: Client, engine: str, name: str, preparing: _Preparing) -> None:
         """Send the code, and the caller's import path."""
-        message = call_on_engine(client, engine, "open_door", name, PYTHON)
+        preparing.probe = _lent(())
+        probe = None if preparing.probe is None else tuple(preparing.probe.address)
+        message = call_on_engine(client, engine, "open_door", name, PYTHON, probe)
         preparing.messages.append(message)
         message.add_done_callback(lambda message: self._hear_prepared(engine, preparing, message))
 
@@ -143,8 +157,10 @@ class Transport:
             if engine in self._given_up:
                 return  # what waited runs elsewhere
             preparing.ready = True
-            waiting, preparing.waiting = preparing.waiting, []
-            self._journals[engine] = answer
+            waiting, preparing.waiting, preparing.probe = preparing.waiting, [], None
+            self._journals[engine], can_borrow = answer
+            if can_borrow:
+                self._borrowers.add(engine)
         for letter in waiting:
             try:
                 self._send(letter)
@@ -181,6 +197,7 @@ class Transport:
         if client is None or client._closed:
             return  # which tells everybody
         self._roll_call.hold()  # one that left without our hearing of it would not answer
+        report = _until_over(group, report)
         with suppress(RuntimeError, ClusterGone):  # the client was closed meanwhile, say, which tells everybody
             if preparing.ready:
                 # The way the group went: the question must not come before it.
@@ -192,6 +209,7 @@ class Transport:
     def give_up(self, engine: str, number: int, later: Callable[[HadBegun | None], None]) -> HadBegun | Unknown:
         with self._lock:
             self._given_up.add(engine)
+            self._borrowers.discard(engine)
             self._prepared.pop(engine, None)
             was_ready, journal = engine in self._journals, self._journals.get(engine)
         self._channel.forget(engine)
@@ -289,8 +307,27 @@ def _remove_last(history: list[str], msg_id: str) -> None:
             return
 
 
-def frames_of(group: Group) -> list[Any]:
-    """A group as the engine gets it: a header and the payloads too large for it."""
+def _until_over(group: Group, report: _Hear) -> _Hear:
+    """Report, and let go of what is kept for a group when it is over."""
+
+    def hear(news: Report | Lost) -> None:
+        if isinstance(news, Lost) or news.final:
+            group.keeps = None
+        report(news)
+
+    return hear
+
+
+def _lent(frames: Sequence[bytes]) -> Any:
+    """Memory lent to engines; None where there is none, or none any more."""
+    try:
+        return lent_memory.Lent(frames)
+    except OSError:
+        return None
+
+
+def frames_of(group: Group, lend: Callable[[list[bytes]], Any] = lambda large: None) -> list[Any]:
+    """A group as the engine gets it: a header, and the payloads too large for it unless `lend` says where they are."""
     frames: list[Any] = []
     calls = []
     for task in group.calls:
@@ -301,10 +338,12 @@ def frames_of(group: Group) -> list[Any]:
             payload = range(first, len(frames) + 1)
         key = task.function.key if task.function is not None else None
         calls.append((task.serial, key, payload, task.name))
-    return [pickle.dumps(header_of(group, calls), pickle.HIGHEST_PROTOCOL), *frames]
+    lent = lend(frames) if frames else None
+    header = pickle.dumps(header_of(group, calls, lent), pickle.HIGHEST_PROTOCOL)
+    return [header, *frames] if lent is None else [header]
 
 
-def header_of(group: Group, calls: list[tuple[Any, ...]]) -> dict[str, Any]:
+def header_of(group: Group, calls: list[tuple[Any, ...]], lent: tuple[Any, ...] | None) -> dict[str, Any]:
     """What `engine_runner.Runner.run_group` reads: builtin types only.
 
     A call is (serial, key of its function or None, payload, name); the payload is the arguments, if they are plain
@@ -321,6 +360,7 @@ def header_of(group: Group, calls: list[tuple[Any, ...]]) -> dict[str, Any]:
         "lifetime": group.line.lifetime,
         "functions": [(function.key, function.data, function.fresh) for function in group.functions],
         "calls": calls,
+        "lent": lent,
     }
 
 

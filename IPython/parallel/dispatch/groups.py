@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .batch_policy import OVERRUN
 
@@ -58,6 +58,7 @@ class Group:
 
     _looks = 0
     is_leaving = False  # from when on it may have been sent
+    keeps: Any = None  # what its carrier keeps for as long as somebody waits for it
 
     def __init__(self, client: str, engine: Engine, line: Line, tasks: list[Task]) -> None:
         self.engine = engine.name
@@ -101,6 +102,7 @@ class Group:
         """All that are not settled; whatever is reported later changes nothing."""
         tasks = list(self.pending.values())
         self.pending.clear()
+        self.keeps = None
         return tasks
 
     def _unknown(self, engine: Engine, tasks: list[Task]) -> list[PickledFunction | FreshFunction]:

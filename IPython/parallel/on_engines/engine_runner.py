@@ -137,6 +137,7 @@ class Runner:
         self._numbers[client] = header["number"]
         with self._watch(group, header["seconds"]), self.output.capture(), outside_event_loop(), self._interruptible():
             self._context.run(self._run, group)
+        group.close()
         return group.report(self._epochs[client], header["number"])
 
     @contextlib.contextmanager
@@ -275,7 +276,7 @@ class Runner:
             if type(payload) is tuple:
                 function, args, kwargs = self._function((group.header["space"], key)), payload, _NO_KEYWORDS
             else:
-                data = [group.frames[number] for number in payload] if type(payload) is range else payload
+                data = group.pickled(payload)
                 if key is None:
                     function, args, kwargs = shipping.loads(data)
                 else:

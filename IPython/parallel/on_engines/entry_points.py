@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from . import forked_children, journal, module_state, namespaces, shell_door, shipping, worker_identity
+from . import forked_children, journal, lent_memory, module_state, namespaces, shell_door, shipping, worker_identity
 from .call_output import Output, receive_descriptors
 from .carried_values import MapError, Packed
 from .engine_runner import Runner
@@ -48,9 +48,14 @@ def own_messages() -> OwnMessages:
     return OwnMessages(runner())
 
 
-def open_door(client: str, python: tuple[int, int]) -> journal.Address | None:
-    """Called with the bundle, before a client's first group: from now on groups come the short way (`shell_door`)."""
-    return runner().introduce(client, python)
+def open_door(
+    client: str, python: tuple[int, int], probe: lent_memory.Address | None = None
+) -> tuple[journal.Address | None, bool]:
+    """Called with the bundle, before a client's first group: from now on groups come the short way (`shell_door`).
+
+    Where the client finds what was begun, and whether this engine can read what the client lends.
+    """
+    return runner().introduce(client, python), lent_memory.can_borrow(probe)
 
 
 def revoke(address: journal.Address, group: int) -> journal.Begun | None:

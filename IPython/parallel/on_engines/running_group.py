@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import shipping
+from . import lent_memory, shipping
 
 # Results up to this many bytes travel inside the report, larger ones in frames of their own.
 INLINE = shipping.INLINE
@@ -27,16 +27,32 @@ class RunningGroup:
     header : dict
         What the client sent; the client's `transport.header_of` has the layout.
     frames : list of bytes or memoryview
-        The payloads too large for the header.
+        The payloads too large for the header, unless the caller lends them.
     """
 
     def __init__(self, header: dict[str, Any], frames: list[Any]) -> None:
         self.header = header
-        self.frames = frames
+        self._frames = frames
+        self._borrowed: lent_memory.Borrowed | None = None
         self.waiting = deque(header["calls"])
         self.outcomes: list[tuple[Any, ...]] = []
         self.returned: list[int] = []
         self.large: list[bytes] = []
+
+    def pickled(self, payload: Any) -> Any:
+        """A call's pickled arguments, as `shipping.loads` takes them: what came with the call, or in these frames."""
+        if type(payload) is not range:
+            return payload
+        if self.header["lent"] is None:
+            return [self._frames[number] for number in payload]
+        if self._borrowed is None:
+            self._borrowed = lent_memory.Borrowed(lent_memory.Address._make(self.header["lent"]))
+        return self._borrowed.file_at(payload.start - 1)
+
+    def close(self) -> None:
+        """No more calls will be read."""
+        if self._borrowed is not None:
+            self._borrowed.close()
 
     def placed(self, data: bytes | list[bytes]) -> bytes | range:
         """What stands for a pickle in an outcome: itself, or the numbers of its frames."""

@@ -425,8 +425,10 @@ class _Frames(io.RawIOBase):
 
 
 def loads(data: Any) -> Any:
-    """Unpickle what came in one piece, or in a list of frames."""
-    return pickle.load(io.BufferedReader(_Frames(data))) if type(data) is list else pickle.loads(data)
+    """Unpickle what came in one piece, in a list of frames, or in a file."""
+    if type(data) is list:
+        return pickle.load(io.BufferedReader(_Frames(data)))
+    return pickle.load(data) if isinstance(data, io.BufferedReader) else pickle.loads(data)
 
 
 def dumps(value: Any) -> bytes:

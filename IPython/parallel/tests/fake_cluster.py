@@ -234,10 +234,10 @@ class FakeEngine:
         if self._thread is not None:
             self._arrived.put(message)
 
-    def open_door(self, client: str, python: tuple[int, int] = PYTHON) -> Any:
-        """What an engine answers to the first message of a client's: the address of its journal."""
+    def open_door(self, client: str, python: tuple[int, int] = PYTHON, probe: Any = None) -> Any:
+        """What an engine answers to a client's first message: where its journal is, and whether it can borrow."""
         self.doors.append(client)
-        return self.runner.introduce(client, python)
+        return self.runner.introduce(client, python), _bundle.lent_memory.can_borrow(probe)
 
     def forget_functions(self) -> None:
         """What happens when many others were used meanwhile."""
@@ -378,7 +378,7 @@ class FakeTransport(_Cluster):
             raise EngineLeft(group.engine)
         engine = self.members[group.engine]
         if group.client not in engine.doors:
-            self._journals[engine.name] = engine.open_door(group.client)
+            self._journals[engine.name], _ = engine.open_door(group.client)
         engine.receive(self._message(engine, frames_of(group), report))
 
     def ask(self, group: Group, report: Callable[[Report | Lost], None]) -> None:

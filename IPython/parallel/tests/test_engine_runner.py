@@ -72,6 +72,7 @@ class Bench:
             "space": self.space,
             "setup": None,
             "lifetime": None,
+            "lent": None,
         }
         listed_functions = [(f.key, f.data, f.fresh) for f in functions.values()]
         head |= {"functions": listed_functions, "calls": listed} | header
