@@ -4,7 +4,7 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_all
 from types import GeneratorType
@@ -77,10 +77,16 @@ def wrap_wait(original: Callable[..., bool]) -> Callable[..., bool]:
     return wait
 
 
-def await_futures(self: Client, futures: Iterable[Future[Any]], timeout: float | None) -> bool:
-    """Wait for these to be over, however they end; stock's reads all results, and logs the errors among them."""
-    patience = None if timeout is None or timeout < 0 else timeout
-    return not wait_for_all(set(futures), patience).not_done
+def wrap_await_futures(original: Callable[..., bool]) -> Callable[..., bool]:
+    """`Client._await_futures` that waits for calls however they end; stock reads all results, and logs the errors."""
+
+    def _await_futures(self: Client, futures: Sequence[Any], timeout: float | None) -> bool:
+        if not all(isinstance(future, Future) for future in futures):  # asyncio's, of somebody's own
+            return original(self, futures, timeout)
+        patience = None if timeout is None or timeout < 0 else timeout
+        return not wait_for_all(set(futures), patience).not_done
+
+    return _await_futures
 
 
 def wrap_abort(original: Callable[..., Any]) -> Callable[..., Any]:

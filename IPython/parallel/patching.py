@@ -166,7 +166,7 @@ PATCHES: tuple[Patch, ...] = (
     _wrapping(Client, "_unwrap_exception", carried_errors.wrap_unwrap_exception, "errors keep their type"),
     _wrapping(Client, "_asyncresult_from_jobs", client_mixin.wrap_asyncresult_from_jobs, "finds grouped calls"),
     _wrapping(Client, "wait", client_mixin.wrap_wait, "waits for other clients' calls, too"),
-    _row(Client, "_await_futures", client_mixin.await_futures, "calls that failed are over, too: stock logs errors"),
+    _wrapping(Client, "_await_futures", client_mixin.wrap_await_futures, "what failed is over, too: stock logs errors"),
     _wrapping(Client, "abort", client_mixin.wrap_abort, "aborts grouped calls"),
     _wrapping(Client, "_send", client_mixin.wrap_send, "raises when the controller is gone; stock waits for ever"),
     _row(Client, "_repr_html_", notebook_reprs.client_html, "a line in notebooks: engines, what is outstanding"),

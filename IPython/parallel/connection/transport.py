@@ -399,9 +399,10 @@ def _check(head: dict[str, Any], outcomes: Sequence[Sequence[Any]]) -> None:
         raise ValueError("an engine's report is malformed: its numbers are none")
     if not (_all_are(str, statuses) and _all_are(float, started) and _all_are(float, completed)):
         raise ValueError("an engine's report is malformed: an outcome has no status, or no times")
-    if any(status != PLAIN and type(d) not in (bytes, range) for status, d in zip(statuses, data, strict=True)):
+    pickles = [part for status, part in zip(statuses, data, strict=True) if status != PLAIN]
+    if not {bytes, range}.issuperset(map(type, pickles)):
         raise ValueError("an engine's report is malformed: an outcome is no pickle")
-    if any(output is not None and len(output) != len(("stdout", "stderr", "displayed")) for output in outputs):
+    if any(len(output) != len(("stdout", "stderr", "displayed")) for output in outputs if output is not None):
         raise ValueError("an engine's report is malformed: the output of a call has other parts")
 
 

@@ -251,6 +251,8 @@ class TestClient:
     def test_wrapped_methods(self) -> None:
         assert parameters(stock(Client, "_unwrap_exception")) == ["self", "content"]
         assert parameters(stock(Client, "_asyncresult_from_jobs")) == ["self", "jobs", "owner"]
+        assert parameters(stock(Client, "_await_futures")) == ["self", "futures", "timeout"]
+        assert "self._await_futures(futures, timeout)" in inspect.getsource(stock(Client, "wait"))
         assert parameters(stock(Client, "abort")) == ["self", "jobs", "targets", "block"]
         assert parameters(stock(Client, "close")) == ["self", "linger"]
 
