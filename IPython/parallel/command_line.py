@@ -14,6 +14,7 @@ import argparse
 import atexit
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -200,7 +201,8 @@ class _Run:
         backing = Backing(
             cluster.client,
             on_output=self._screen.write,
-            on_submit=self._watch,
+            on_submit=self._submitted,
+            on_over=self._over,
             before_pool=mirror.update if cluster.is_ours else lambda space: None,
             interrupt=cluster.interrupt,
             engines_are_ours=cluster.is_ours,
@@ -212,11 +214,16 @@ class _Run:
             self._undo.enter_context(engines_inherit())
         self._undo.enter_context(standing_in(backing, pools))
 
-    def _watch(self, future: Future[Any]) -> None:
+    def _submitted(self, number: int) -> None:
+        if self._report is not None:
+            self._report.submitted(number)
+        self._tally.submitted(number)
+
+    def _over(self, futures: Sequence[Future[Any]]) -> None:
         # The report first: what has been tallied is in it.
         if self._report is not None:
-            self._report.watch(future)
-        self._tally.watch(future)
+            self._report.over(futures)
+        self._tally.over(futures)
 
     def abandon(self) -> None:
         """Let the cluster go now: nobody waits for its calls any more."""

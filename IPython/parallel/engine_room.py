@@ -124,9 +124,12 @@ class EngineRoom:
         name: str,
         label: str | None = None,
         retries: int = 0,
+        chunk_size: int | None = None,
     ) -> TaskResult:
-        """Submit one call. Any thread; never blocks."""
+        """Submit one call, which may be a chunk of so many of a pool's. Any thread; never blocks."""
         result, error = self._make(function, args, kwargs, name, label)
+        if chunk_size is not None:
+            result.chunk_size = chunk_size
         if error is None:
             if retries:
                 result._task.allow_retries(retries)  # type: ignore[union-attr]
@@ -134,6 +137,8 @@ class EngineRoom:
         else:
             self._register(view, (result,))
             result.fail(error)
+            line.tell_over((result,))
+        line.tell_submitted(chunk_size or 1)
         return result
 
     def submit_all(
@@ -170,15 +175,19 @@ class EngineRoom:
         self._put(view, line, tasks, results, parent)
         for result, reason in unsendable:
             result.fail(reason)
+        line.tell_over([result for result, _ in unsendable])
+        line.tell_submitted(len(results))
         return results
 
-    def fail_all(self, number: int, error: Exception, parent: MapResult) -> list[TaskResult]:
+    def fail_all(self, line: Line, number: int, error: Exception, parent: MapResult) -> list[TaskResult]:
         """The results of that many calls of a map whose function cannot be sent."""
         results = []
         for _ in range(number):
             results.append(TaskResult(self, parent._fname))
             results[-1]._parent = parent._tally
             results[-1].fail(error)
+        line.tell_over(results)
+        line.tell_submitted(number)
         return results
 
     def _make(

@@ -10,7 +10,7 @@ messages of their own, on ipyparallel's own path.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import wait as futures_wait
 from typing import Any
 
@@ -44,6 +44,8 @@ def configure_pool(
     lifetime: int | None = None,
     fixed_globals: bool = False,
     on_output: Callable[[str, str], None] | None = None,
+    on_submit: Callable[[int], None] | None = None,
+    on_over: Callable[[Sequence[Any]], None] | None = None,
     fails_without_engines: bool = False,
 ) -> str:
     """Let a fresh view mean what a process pool's arguments mean. Before its first call.
@@ -64,6 +66,10 @@ def configure_pool(
     on_output : callable, optional
         ``on_output(stream, text)`` hears what calls printed to ``"stdout"`` and ``"stderr"``, on a thread of ours,
         before the call is settled.
+    on_submit : callable, optional
+        ``on_submit(number)`` hears of so many calls, right after their submission, on the submitting thread.
+    on_over : callable, optional
+        ``on_over(futures)`` hears of calls that have ended, however they did, on the callbacks' thread.
     fails_without_engines : bool
         Whether calls fail with `errors.EngineDied` when the last engine is gone, because no other will come.
 
@@ -91,6 +97,8 @@ def configure_pool(
             setup=setup,
             lifetime=lifetime,
             on_output=on_output,
+            on_submit=on_submit,
+            on_over=on_over,
             fails_without_engines=fails_without_engines,
         )
     )
@@ -140,6 +148,15 @@ def submit(self: View, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
     return room_of(self.client).submit(
         self, line, fn, args, kwargs, name=getname(fn), label=self.label, retries=state.retries
     )
+
+
+def submit_chunk(view: View, fn: Callable[..., Any], chunk: Sequence[Any]) -> TaskResult:
+    """Schedule ``fn(chunk)``, which counts as so many calls of a pool's. Any thread; never blocks."""
+    state = state_of(view)
+    if state.closed:
+        raise ExecutorShutdown()
+    room = room_of(view.client)
+    return room.submit(view, state.balanced, fn, (chunk,), {}, name=getname(fn), chunk_size=len(chunk))
 
 
 def _submit_alone(view: View, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncResult:

@@ -165,7 +165,7 @@ def _submit_all(
         function = _function_of(f)
         for portion in _portions(calls, unit):
             if isinstance(function, Exception):
-                tasks += room.fail_all(len(portion), function, result)
+                tasks += room.fail_all(line, len(portion), function, result)
             else:
                 tasks += room.submit_all(view, line, function, portion, result, label=label, unit=unit, retries=retries)
     except BaseException:
@@ -173,6 +173,16 @@ def _submit_all(
             task.give_up()
         raise
     result.stand_for(tasks)
+
+
+def map_of_tuples(
+    view: LoadBalancedView, f: Callable[..., Any], calls: Iterator[Any], timeout: float | None
+) -> MapResult:
+    """`map` of a pool's view, of calls given as tuples of arguments. Any thread."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    result = MapResult(room_of(view.client), getname(f), ordered=True, return_exceptions=False, deadline=deadline)
+    _submit_all(view, state_of(view).balanced, f, calls, result, None, 1)
+    return result
 
 
 def _function_of(f: Callable[..., Any]) -> Any:

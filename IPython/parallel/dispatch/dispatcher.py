@@ -194,6 +194,7 @@ class Dispatcher:
     def withdraw(self, task: Task) -> None:
         """Count a cancelled task as settled. A task that is not in a line yet will not be counted there at all."""
         if task.counted:
+            task.line.tell_over((task.future,))
             self._count_settled(task)
 
     def refuse(self, task: Task, error: BaseException) -> None:
@@ -203,6 +204,7 @@ class Dispatcher:
         if begun:
             task.future.fail(error)
             if task.counted:
+                task.line.tell_over((task.future,))
                 self._count_settled(task)
 
     def close(self, line: Line, *, cancel: bool = False) -> None:
@@ -420,8 +422,9 @@ class Dispatcher:
     def _settle(self, group: Group, outcomes: list[tuple[Task, Outcome]]) -> None:
         line = group.line
         quiet = 0
-        if outcomes:
-            self._over([task.future for task, _ in outcomes])
+        futures = [task.future for task, _ in outcomes]
+        if futures:
+            self._over(futures)
         for task, outcome in outcomes:
             if outcome.output is not None and line.on_output is not None:
                 self._relay_output(line.on_output, outcome.output)
@@ -433,6 +436,7 @@ class Dispatcher:
                 self._count_settled(task)
             else:
                 quiet += 1
+        line.tell_over(futures)
         if quiet:
             with self._lock:
                 self._settled(line, quiet)
@@ -494,4 +498,5 @@ class Dispatcher:
     def _fail(self, task: Task, error: BaseException) -> None:
         """Fail a task that has left; of one that waits, a cancel may have come first."""
         task.future.fail(error)
+        task.line.tell_over((task.future,))
         self._count_settled(task)

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import task_states
+from . import callbacks, task_states
 
 if TYPE_CHECKING:
     from ..call_pickling import FreshFunction, Payload, PickledFunction
@@ -86,6 +87,10 @@ class Line:
         Whether calls fail when the last engine is gone, because no other will come, instead of waiting for one.
     on_output : callable or None
         ``on_output(stream, text)`` hears what calls printed, on the dispatcher's thread, before they are settled.
+    on_submit : callable or None
+        ``on_submit(number)`` hears of so many calls, right after their submission, on the submitting thread.
+    on_over : callable or None
+        ``on_over(futures)`` hears of calls that have ended, however they did, on the callbacks' thread.
     """
 
     def __init__(
@@ -96,6 +101,8 @@ class Line:
         setup: tuple[str, bytes] | None = None,
         lifetime: int | None = None,
         on_output: Callable[[str, str], None] | None = None,
+        on_submit: Callable[[int], None] | None = None,
+        on_over: Callable[[Sequence[Any]], None] | None = None,
         fails_without_engines: bool = False,
     ) -> None:
         self.fails_without_engines = fails_without_engines
@@ -106,6 +113,8 @@ class Line:
         self.setup = setup
         self.lifetime = lifetime
         self.on_output = on_output
+        self._on_submit = on_submit
+        self._on_over = on_over
         self.waiting: deque[Task] = deque()
         self.engines: set[str] = set()
         self.outstanding = 0
@@ -115,6 +124,16 @@ class Line:
 
     def __repr__(self) -> str:
         return f"<Line: {self.outstanding} outstanding>"
+
+    def tell_submitted(self, number: int) -> None:
+        """Let who wants to know hear of new calls. On the submitting thread."""
+        if self._on_submit is not None and number:
+            self._on_submit(number)
+
+    def tell_over(self, futures: Sequence[Any]) -> None:
+        """Let who wants to know hear that these calls have ended. Any thread; never blocks."""
+        if self._on_over is not None and futures:
+            callbacks.post(partial(self._on_over, futures))
 
     def use_only(self, engines: str | Iterable[str] | None) -> None:
         """Use these engines; before the line has a task."""

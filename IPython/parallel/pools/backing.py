@@ -4,8 +4,7 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,10 +37,6 @@ def _not_interrupted() -> bool:
     return False
 
 
-def _ignore_future(future: Future[Any]) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Backing:
     """What stands behind the pools.
@@ -53,8 +48,10 @@ class Backing:
     on_output : callable, optional
         ``on_output(stream, text)`` gets what calls print, on a background thread; `stream` is
         "stdout" or "stderr".
-    on_submit : callable
-        Gets each future right after its submission, on the submitting thread.
+    on_submit : callable, optional
+        ``on_submit(number)`` hears of calls right after their submission, on the submitting thread.
+    on_over : callable, optional
+        ``on_over(futures)`` hears of calls that have ended, however they did, on the callbacks' thread.
     before_pool : callable
         Called when a pool gets its view, with the name of its namespaces, before any work leaves:
         engines are then brought to what workers forked at this moment would see.
@@ -70,7 +67,8 @@ class Backing:
 
     client: Client
     on_output: Callable[[str, str], None] | None = None
-    on_submit: Callable[[Future[Any]], None] = _ignore_future
+    on_submit: Callable[[int], None] | None = None
+    on_over: Callable[[Sequence[Any]], None] | None = None
     before_pool: Callable[[str], None] = _ignore_space
     interrupt: Callable[[], bool] = _not_interrupted
     engines_are_ours: bool = False
@@ -102,6 +100,8 @@ def open_view(
             lifetime=lifetime,
             fixed_globals=backing.fixed_globals and processes,
             on_output=backing.on_output,
+            on_submit=backing.on_submit,
+            on_over=backing.on_over,
             fails_without_engines=backing.engines_are_ours,
         )
     except Exception as error:
@@ -168,5 +168,5 @@ def _interrupt(
 
 def _calls_with(client: Client, msg_ids: Iterable[str]) -> list[Any]:
     """The calls with these ids; others are those of the messages that they travel in."""
-    calls = room_of(client).results
-    return [call for call in map(calls.get, tuple(msg_ids)) if call is not None]
+    result_of = room_of(client).result_of
+    return [call for call in map(result_of, tuple(msg_ids)) if call is not None]

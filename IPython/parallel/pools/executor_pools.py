@@ -16,15 +16,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures import process as process_pools
 from concurrent.futures import thread as thread_pools
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from ..dispatch.steady_locks import SteadyLock
 from ..running.local_cluster import usable_cores
+from ..view_map import map_of_tuples
 from .backing import Backing, abandon_running, interrupt_until_over, open_view
 from .clusters import named_backing, shared_local
 
 if TYPE_CHECKING:
     from ipyparallel import Client, LoadBalancedView
+
 
 __all__ = ["ProcessPoolExecutor", "ThreadPoolExecutor"]
 
@@ -66,9 +69,7 @@ class ClusterExecutor(Executor):
         )
 
     def _submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        view, backing = self._open_view()
-        future: Future[Any] = view.submit(fn, *args, **kwargs)
-        backing.on_submit(future)
+        future: Future[Any] = self._open_view().submit(fn, *args, **kwargs)
         return future
 
     def map(
@@ -80,7 +81,18 @@ class ClusterExecutor(Executor):
         # its own.
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
-        return Executor.map(self, fn, *iterables, **limits)
+        if limits.keys() - {"timeout"} or not self._has_own_submit():
+            return Executor.map(self, fn, *iterables, **limits)  # a call at a time
+        calls = zip(*iterables)  # it ends with the shortest
+        first = list(islice(calls, 1))
+        if not first:
+            return _each(())
+        return _each(map_of_tuples(self._open_view(), fn, chain(first, calls), limits.get("timeout")))
+
+    def _has_own_submit(self) -> bool:
+        """Whether `submit` is ours: who overrides it expects that `map` calls it."""
+        own = (ProcessPoolExecutor.submit, ThreadPoolExecutor.submit)
+        return getattr(self.submit, "__func__", None) in own
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; wait for what there is, or cancel it. Source: PEP 3148."""
@@ -98,7 +110,7 @@ class ClusterExecutor(Executor):
             wait = (interrupt_until_over(backing, view) if wait else backing.interrupt()) and wait
         view.shutdown(wait=wait, cancel_futures=cancel_futures)
 
-    def _open_view(self) -> tuple[LoadBalancedView, Backing]:
+    def _open_view(self) -> LoadBalancedView:
         """The pool's view, made for the first call: a pool that is never used costs nothing."""
         with self._lock:
             if self._shutdown_thread:
@@ -114,7 +126,7 @@ class ClusterExecutor(Executor):
                     lifetime=self._lifetime,
                     processes=self._are_processes,
                 )
-            return self._view, self._backing
+            return self._view
 
 
 class ProcessPoolExecutor(ClusterExecutor, process_pools.ProcessPoolExecutor):  # type: ignore[misc]  # private names
@@ -252,3 +264,8 @@ def _context(given: Any, max_tasks_per_child: int | None) -> Any:
             "supply a different mp_context."
         )
     return given
+
+
+def _each(results: Iterable[Any]) -> Iterator[Any]:
+    """The results as they come; what has not started is cancelled when nobody wants more."""
+    yield from results

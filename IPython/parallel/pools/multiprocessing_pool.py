@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 # Before `threading._register_atexit` is called here: what was registered last is called first.
 from ..dispatch import process_exit  # noqa: F401
+from ..executor_mixin import submit_chunk
 from .backing import Backing, abandon_running, open_view
-from .chunks import Chunk, chunks_of, function_of_chunks
+from .chunks import chunks_of, function_of_chunks
 from .clusters import named_backing, shared_local
 from .imap_feed import Feed
 from .results import AsyncResult, ChunkedIMapIterator, ChunkedResult, IMapIterator, SingleResult
@@ -117,8 +118,8 @@ class Pool(stdlib.Pool):
             self._backing, processes, initializer, tuple(initargs), lifetime=maxtasksperchild
         )
         # Not bound to the pool: who reads an input for it must not keep it alive.
-        self._submit = partial(_submit, self._view, self._backing.on_submit)
-        self._submit_chunk = partial(_submit_chunk, self._view, self._backing.on_submit)
+        self._submit = self._view.submit
+        self._submit_chunk = partial(submit_chunk, self._view)
         self._owner = os.getpid()
         self._state = _RUN
         _open_pools.add(self)
@@ -330,28 +331,6 @@ class Pool(stdlib.Pool):
         feed = Feed(partial(submit, function), items, self._processes * ahead, in_order=in_order)
         self._feeds.add(feed)
         return feed
-
-
-def _submit(
-    view: LoadBalancedView,
-    on_submit: Callable[[Future[Any]], None],
-    func: Callable[..., Any],
-    /,
-    *args: Any,
-    **kwds: Any,
-) -> Future[Any]:
-    future: Future[Any] = view.submit(func, *args, **kwds)
-    on_submit(future)
-    return future
-
-
-def _submit_chunk(
-    view: LoadBalancedView, on_submit: Callable[[Future[Any]], None], function: Callable[[Chunk], Any], chunk: Chunk
-) -> Future[Any]:
-    future: Future[Any] = view.submit(function, chunk)
-    future.chunk_size = len(chunk)  # type: ignore[attr-defined]
-    on_submit(future)
-    return future
 
 
 def _terminated() -> Exception:

@@ -34,7 +34,7 @@ class ReportFile:
     """Notes calls as they settle, and writes their timeline to a file.
 
     Futures are not kept, and neighbouring calls are taken together when there are very many, so that
-    memory stays bounded. `watch` may be called from any thread.
+    memory stays bounded. `submitted` and `over` may be called from any thread.
 
     Parameters
     ----------
@@ -83,16 +83,17 @@ class ReportFile:
         self._timeline = timelines.Timeline
         self._log = timeline_log.CallLog(engines, bound=BARS_KEPT)
 
-    def watch(self, future: Future[Any]) -> None:
-        """Note this call when it is settled."""
+    def submitted(self, number: int) -> None:
+        """Count so many new calls, of which some may be over already."""
         with self._lock:
-            self._under_way += 1
-        future.add_done_callback(self._note)
+            self._under_way += number
 
-    def _note(self, future: Future[Any]) -> None:
+    def over(self, futures: Iterable[Future[Any]]) -> None:
+        """Note these calls."""
         with self._lock:
-            self._under_way -= 1
-            self._log.extend(self._calls_of(future))
+            for future in futures:
+                self._under_way -= getattr(future, "chunk_size", None) or 1
+                self._log.extend(self._calls_of(future))
 
     def write(self) -> None:
         """Write the page.

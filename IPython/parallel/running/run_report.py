@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TextIO
@@ -41,27 +41,27 @@ class Tally:
     def __repr__(self) -> str:
         return f"<Tally {self.settled} of {self.calls} settled, {self.failures} failed>"
 
-    def watch(self, future: Future[Any]) -> None:
-        """Count this call, and its outcome when there is one."""
+    def submitted(self, number: int) -> None:
+        """Count so many new calls, of which some may be over already."""
         with self._changed:
-            self.calls += _calls(future)
+            self.calls += number
         self._screen.progress(self.settled, self.calls)
-        future.add_done_callback(self._count)
 
-    def _count(self, future: Future[Any]) -> None:
-        failures, seconds = _outcome(future)
+    def over(self, futures: Sequence[Future[Any]]) -> None:
+        """Count these calls' outcomes."""
+        outcomes = [_outcome(future) for future in futures]
         with self._changed:
-            self.settled += _calls(future)
-            self.failures += failures
-            self.engine_seconds += seconds
-            if self.settled == self.calls:
+            self.settled += sum(map(_calls, futures))
+            self.failures += sum(failures for failures, _ in outcomes)
+            self.engine_seconds += sum(seconds for _, seconds in outcomes)
+            if self.settled >= self.calls:
                 self._changed.notify_all()
         self._screen.progress(self.settled, self.calls)
 
     def wait_until_settled(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds until every call has been counted; whether it has."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.settled == self.calls, timeout)
+            return self._changed.wait_for(lambda: self.settled >= self.calls, timeout)
 
     def closing_line(self, engines: int) -> str:
         """One line for the end of the run. Speed-up is engine time over the wall time of the whole program."""

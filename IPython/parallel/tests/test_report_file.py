@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -162,6 +161,6 @@ def test_file_that_vanished_meanwhile_is_told_and_changes_no_status(
 def test_calls_that_did_not_end_are_told(tmp_path: Path) -> None:
     report = ReportFile(tmp_path / "out.html", "title")
     report.open([0])
-    report.watch(Future())
+    report.submitted(1)
     report.write()
     assert "Calls that had not ended when the program did: 1." in shown(tmp_path / "out.html")
