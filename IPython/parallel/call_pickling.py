@@ -72,10 +72,10 @@ class PickledFunction:
 
     def is_current(self, function: Any) -> bool:
         """Whether every name it was pickled with, global or enclosed, is still bound to the same object."""
+        if not (self._watched or self._cells or self._enclosed or self._sizes):
+            return True
         if any(len(space) != size for space, size in self._sizes):
             return False
-        if not (self._watched or self._cells or self._enclosed):
-            return True
         now = [(space.get(name, _ABSENT), value) for space, name, value in self._watched]
         now += [(_content(cell), value) for cell, value in self._cells]
         now += [(_content(cell), value) for cell, value in zip(_closure(function), self._enclosed, strict=True)]
