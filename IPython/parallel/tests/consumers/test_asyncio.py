@@ -97,4 +97,6 @@ def test_only_a_thread_pool_can_be_the_default_executor(view: LoadBalancedView) 
         with pytest.raises(TypeError, match="ThreadPoolExecutor"):
             asyncio.get_running_loop().set_default_executor(view)
 
-    run(main())
+    # The standard library's loop: uvloop, which others may have put in its place, takes anything.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
