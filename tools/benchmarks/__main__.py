@@ -95,12 +95,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--steps",
         action="store_true",
-        help="instead: ours against ours without one design step each (submit, latency, long)",
+        help="instead: ours against ours without one design step each (submit, latency, long, payload)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures of all rounds")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a drawing, as SVG")
     options = parser.parse_args(arguments)
-    options.only = options.only or (["submit", "latency", "long"] if options.steps else BY_DEFAULT)
+    options.only = options.only or (["submit", "latency", "long", "payload"] if options.steps else BY_DEFAULT)
     options.rounds = options.rounds or (1 if options.quick else 5)
     return options
 

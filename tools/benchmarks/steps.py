@@ -42,7 +42,10 @@ def nothing_given_back() -> Any:
 def pickle_for_each_call() -> Any:
     from IPython.parallel import call_pickling
 
-    return mock.patch.object(call_pickling._shipping, "is_plain", lambda value: False)
+    def pickle_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return call_pickling._dump_frames((args, kwargs))
+
+    return mock.patch.object(call_pickling, "pickle_arguments", pickle_arguments)
 
 
 def function_in_each_call() -> Any:
@@ -61,6 +64,12 @@ def stock_parts_at_once() -> Any:
         self._children  # noqa: B018 - makes the message's futures, their metadata and locks
 
     return mock.patch.object(TaskResult, "__init__", make_all)
+
+
+def arguments_through_the_controller() -> Any:
+    from IPython.parallel.connection import transport
+
+    return mock.patch.object(transport, "_lent", lambda frames: None)
 
 
 def reports_in_an_event_loop() -> Any:

@@ -38,7 +38,7 @@ class Lent:
 
     Parameters
     ----------
-    frames : sequence of bytes-like
+    frames : sequence of bytes
         Are copied.
 
     Raises

@@ -121,21 +121,19 @@ def test_whatever_a_report_says_its_calls_end(head: dict[str, Any]) -> None:
 # -- signatures
 
 
-@pytest.fixture(scope="module")
-def session() -> Session:
-    return Session(key=b"the key", signature_scheme="hmac-sha256")
+session = Session(key=b"the key", signature_scheme="hmac-sha256")
 
 
 @MANY
 @given(parts=frames_of_bytes)
-def test_what_is_not_signed_is_not_taken(parts: list[bytes], session: Session) -> None:
+def test_what_is_not_signed_is_not_taken(parts: list[bytes]) -> None:
     with pytest.raises(ValueError):
         envelope.unseal(session, as_frames(parts))
 
 
 @MANY
 @given(position=st.integers(0, 4), change=st.binary(min_size=1, max_size=8))
-def test_a_signed_message_is_taken_once_and_unchanged_only(position: int, change: bytes, session: Session) -> None:
+def test_a_signed_message_is_taken_once_and_unchanged_only(position: int, change: bytes) -> None:
     header = session.pack(envelope.make_header(session, "apply_reply"))
     _, *parts = envelope.seal(session, header, b"{}", b"{}", b"{}")
     changed = list(parts)
@@ -176,9 +174,7 @@ class StandInStream:
 
 @MANY
 @given(parts=frames_of_bytes, marked=st.booleans(), ours=st.booleans())
-def test_forged_messages_are_refused_and_reach_no_future(
-    parts: list[bytes], marked: bool, ours: bool, session: Session
-) -> None:
+def test_forged_messages_are_refused_and_reach_no_future(parts: list[bytes], marked: bool, ours: bool) -> None:
     stream, heard = StandInStream(), []
     loop = SimpleNamespace(add_callback=lambda call, *args: call(*args))
     client = StandInClient(session=session, _closed=False, _iopub_stream=stream, _io_loop=loop, _outstanding_dict={})
@@ -202,7 +198,7 @@ def test_forged_messages_are_refused_and_reach_no_future(
 @MANY
 @given(parts=frames_of_bytes, marked=st.booleans(), signed_by_another=st.booleans())
 def test_forged_groups_are_refused_by_an_engine_and_nothing_of_them_is_run(
-    parts: list[bytes], marked: bool, signed_by_another: bool, session: Session
+    parts: list[bytes], marked: bool, signed_by_another: bool
 ) -> None:
     stream, ran, refused = StandInStream(), [], []
     log = SimpleNamespace(error=lambda *message, **options: refused.append(message))
