@@ -102,6 +102,7 @@ setup(
         "benchmarks": ["distributed", "loky", "mpi4py", "numpy", "ray"],
         "docs": ["sphinx>=7.4"],
         "lint": ["mypy>=1.18", "ruff>=0.12"],
+        "fuzz": ["atheris"],
         "upstream": ["pytest>=8", "pytest-asyncio", "pytest-timeout", "testpath"],
     },
     options={
