@@ -40,6 +40,11 @@ def listening(process: psutil.Process) -> set[int]:
     return {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}
 
 
+def listeners(port: int) -> list[psutil.Process]:
+    """The controllers' processes below this one that take connections at a port."""
+    return [process for process in controllers(below_here()) if port in listening(process)]
+
+
 def send(processes: list[psutil.Process], number: int) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):  # it may end because the one before did
