@@ -13,6 +13,7 @@ import ipyparallel
 import pytest
 from ipyparallel import LoadBalancedView
 
+from IPython.parallel.dispatch import callbacks
 from IPython.parallel.executor_mixin import configure_pool, submit_chunk
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate
@@ -100,3 +101,17 @@ def test_calls_whose_client_is_closed(connection_file: Any, count: Count, gate: 
         client.close()
     count.assert_each_once(futures)
     gate.open()
+
+
+def test_calls_are_counted_a_group_at_a_time(
+    view: LoadBalancedView, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view.map(calls.identity, range(1000)).get(PATIENCE)  # from now on groups are large
+    posts: list[Any] = []
+    post = callbacks.post
+    monkeypatch.setattr(callbacks, "post", lambda job: posts.append(job) or post(job))
+    mapped = view.map(calls.identity, range(2000))
+    view.shutdown(wait=True)
+    assert len(posts) < 200
+    assert all(task._made_condition is None for task in mapped._tasks)
+    assert count.submitted == 3000
