@@ -20,10 +20,11 @@ from figures import Results
 from measures import MEASURES, SPREAD
 from rounds import run_measures, say
 from scaling import run_many, run_scaling
+from script import run_script
 from startup import run_startup
 from text_table import table
 
-BY_DEFAULT = [*MEASURES, "startup", "scaling"]
+BY_DEFAULT = [*MEASURES, "startup", "script", "scaling"]
 NAMES = [*BY_DEFAULT, MANY]
 INSTALLED = [name for name, contestant in CONTESTANTS.items() if contestant.is_installed and name != MANY]
 
@@ -57,6 +58,9 @@ def run(results: Results, options: argparse.Namespace, contestants: list[str]) -
     if "startup" in options.only:
         say("start of the command line")
         run_startup(results, options.rounds, options.workers)
+    if "script" in options.only:
+        say("a script on the command line")
+        run_script(results, options.rounds, options.workers, quick=options.quick)
     if "scaling" in options.only:
         compared = [name for name in contestants if name in (OURS, BASELINE)]
         counts = [1, 2] if options.quick else [1, 2, 4, 8]

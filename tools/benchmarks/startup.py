@@ -4,12 +4,12 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 
 from contestants import BASELINE, OURS
 from figures import Results
+from printed import last_line
 
 PROGRAM = """
 import time
@@ -32,16 +32,11 @@ def run_startup(results: Results, rounds: int, workers: int) -> None:
     results.begin("startup", "start of the command line, to the first result", "s", False)
     for _ in range(rounds):
         ours = [sys.executable, "-m", "IPython.parallel", "-n", str(workers)]
-        added = float(_printed([sys.executable, "-c", IMPORTING]))
+        added = float(last_line([sys.executable, "-c", IMPORTING]))
         results.add("startup", OURS, {"first result": _first_result(ours), "import adds": added})
         results.add("startup", BASELINE, {"first result": _first_result([sys.executable])})
 
 
 def _first_result(command: list[str]) -> float:
     begun = time.time()
-    return float(_printed([*command, "-c", PROGRAM])) - begun
-
-
-def _printed(command: list[str]) -> str:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout.strip().splitlines()[-1]
+    return float(last_line([*command, "-c", PROGRAM])) - begun
