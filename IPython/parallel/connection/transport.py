@@ -56,7 +56,6 @@ class _Preparing:
         self.path = path
         self.waiting: list[_Letter] = []
         self.messages: list[Any] = []  # that brought it, or were to
-        self.probe: Any = None  # of what this client lends, for the engine to try
         self.ready = False
 
 
@@ -76,7 +75,8 @@ class Transport:
         self._lock = SteadyLock()
         self._prepared: dict[str, _Preparing] = {}
         self._journals: dict[str, Any] = {}  # their addresses, of all engines that have the code
-        self._borrowers: set[str] = set()  # the engines that can read what this client lends
+        self._probe = _lent(())  # for engines to try whether they can read what this client lends
+        self._borrowers: set[str] = set()  # those that can
         self._given_up: set[str] = set()
         self._channel = GroupChannel(client)
         self._roll_call = RollCall(client)
@@ -139,8 +139,7 @@ class Transport:
 
     def _prepare(self, client: Client, engine: str, name: str, preparing: _Preparing) -> None:
         """Send the code, and the caller's import path."""
-        preparing.probe = _lent(())
-        probe = None if preparing.probe is None else tuple(preparing.probe.address)
+        probe = None if self._probe is None else tuple(self._probe.address)
         message = call_on_engine(client, engine, "open_door", name, PYTHON, probe)
         preparing.messages.append(message)
         message.add_done_callback(lambda message: self._hear_prepared(engine, preparing, message))
@@ -157,7 +156,7 @@ class Transport:
             if engine in self._given_up:
                 return  # what waited runs elsewhere
             preparing.ready = True
-            waiting, preparing.waiting, preparing.probe = preparing.waiting, [], None
+            waiting, preparing.waiting = preparing.waiting, []
             self._journals[engine], can_borrow = answer
             if can_borrow:
                 self._borrowers.add(engine)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,14 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory 
 LARGE = 1 << 20
 
 
-def lent_now() -> list[str]:
-    """The memory that this process has lent and not let go of."""
-    links = []
+def lent_now() -> list[int]:
+    """The sizes of what this process has lent and not let go of, but for the probes that clients keep."""
+    sizes = []
     for entry in Path("/proc/self/fd").iterdir():
-        try:
-            links.append(os.readlink(entry))
-        except OSError:  # that of the listing itself
-            continue
-    return [link for link in links if "IPython.parallel" in link]
+        with suppress(OSError):  # that of the listing itself
+            if "memfd:IPython.parallel" in os.readlink(entry):
+                sizes.append(entry.stat().st_size)
+    return [size for size in sizes if size > lent_memory._COOKIE_BYTES]
 
 
 @pytest.fixture
@@ -79,6 +79,17 @@ class TestOnACluster:
         mapped = client.load_balanced_view().map(digest, arguments, [b"small"] * 8, chunksize=4)
         assert list(mapped) == [digest(data, b"small") for data in arguments]
         assert [len(sizes) for sizes in sent] == [1, 1]
+
+    def test_an_engine_that_was_asked_twice(self, client: Client, sent: list[list[int]]) -> None:
+        """As after Ctrl-C: whichever answer comes last, it has tried what there is."""
+        transport, uuids = room_of(client)._transport, list(client._engines.values())
+        transport._borrowers.clear()
+        for uuid in uuids:
+            preparing = transport._prepared[uuid]
+            for _ in range(3):
+                transport._prepare(client, uuid, room_of(client).dispatcher.name, preparing)
+        assert all(message.wait(PATIENCE) for uuid in uuids for message in transport._prepared[uuid].messages)
+        assert wait_until(lambda: transport._borrowers == set(uuids))
 
     def test_arguments_are_taken_as_they_are(self, client: Client, sent: list[list[int]]) -> None:
         data = bytearray(LARGE)
