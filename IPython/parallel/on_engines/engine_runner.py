@@ -348,7 +348,9 @@ def outside_event_loop() -> Iterator[None]:
     if loop is None:
         yield
         return
-    swap = getattr(asyncio.tasks, "_swap_current_task", None)
+    # Early versions of Python 3.12 have no way to take away a task that is not there.
+    is_in_task = asyncio.current_task(loop) is not None
+    swap = getattr(asyncio.tasks, "_swap_current_task", None) if is_in_task else None
     task = swap(loop, None) if swap is not None else None
     asyncio._set_running_loop(None)
     try:

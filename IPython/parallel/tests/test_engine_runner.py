@@ -567,6 +567,16 @@ class TestEventLoop:
         assert values(report)[0] == "ran"
         assert as_before
 
+    def test_calls_can_run_one_where_no_task_runs(self, bench: Bench) -> None:
+        """As the kernel's do that come by a callback of the loop."""
+
+        async def kernel() -> Any:
+            report = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(lambda: report.set_result(bench.run(call(run_a_loop))))
+            return await report
+
+        assert values(asyncio.run(kernel())) == ["ran"]
+
     def test_calls_can_run_one_outside(self, bench: Bench) -> None:
         assert values(bench.run(call(run_a_loop))) == ["ran"]
 
