@@ -194,8 +194,7 @@ class Dispatcher:
     def withdraw(self, task: Task) -> None:
         """Count a cancelled task as settled. A task that is not in a line yet will not be counted there at all."""
         if task.counted:
-            task.line.tell_over((task.future,))
-            self._count_settled(task)
+            self._end_alone(task)
 
     def refuse(self, task: Task, error: BaseException) -> None:
         """Fail a task that does not wait in a line, unless it was cancelled."""
@@ -204,8 +203,7 @@ class Dispatcher:
         if begun:
             task.future.fail(error)
             if task.counted:
-                task.line.tell_over((task.future,))
-                self._count_settled(task)
+                self._end_alone(task)
 
     def close(self, line: Line, *, cancel: bool = False) -> None:
         """Take no more tasks into `line`; with `cancel`, cancel those that wait."""
@@ -498,5 +496,9 @@ class Dispatcher:
     def _fail(self, task: Task, error: BaseException) -> None:
         """Fail a task that has left; of one that waits, a cancel may have come first."""
         task.future.fail(error)
+        self._end_alone(task)
+
+    def _end_alone(self, task: Task) -> None:
+        """A task has ended by itself, and not with a report's."""
         task.line.tell_over((task.future,))
         self._count_settled(task)

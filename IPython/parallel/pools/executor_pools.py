@@ -28,7 +28,6 @@ from .clusters import named_backing, shared_local
 if TYPE_CHECKING:
     from ipyparallel import Client, LoadBalancedView
 
-
 __all__ = ["ProcessPoolExecutor", "ThreadPoolExecutor"]
 
 P = ParamSpec("P")

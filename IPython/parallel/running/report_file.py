@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .run_report import calls_in
+
 if TYPE_CHECKING:
     from ..timelines.calls import Call
     from ..timelines.log import CallLog
@@ -92,7 +94,7 @@ class ReportFile:
         """Note these calls."""
         with self._lock:
             for future in futures:
-                self._under_way -= getattr(future, "chunk_size", None) or 1
+                self._under_way -= calls_in(future)
                 self._log.extend(self._calls_of(future))
 
     def write(self) -> None:

@@ -51,7 +51,7 @@ class Tally:
         """Count these calls' outcomes."""
         outcomes = [_outcome(future) for future in futures]
         with self._changed:
-            self.settled += sum(map(_calls, futures))
+            self.settled += sum(map(calls_in, futures))
             self.failures += sum(failures for failures, _ in outcomes)
             self.engine_seconds += sum(seconds for _, seconds in outcomes)
             if self.settled >= self.calls:
@@ -77,7 +77,7 @@ class _Timed(Protocol):
     serial_time: float
 
 
-def _calls(future: Future[Any]) -> int:
+def calls_in(future: Future[Any]) -> int:
     """How many of the program's calls a future is: one, or a chunk of a ``multiprocessing.Pool``'s."""
     return _chunk_size(future) or 1
 
@@ -92,7 +92,7 @@ def _outcome(future: Future[Any]) -> tuple[int, float]:
         failed = future.exception(0) is not None
     except CancelledError:
         return 0, 0.0
-    failures = _calls(future) if failed else _failures_within(future)
+    failures = calls_in(future) if failed else _failures_within(future)
     timed: _Timed = future  # type: ignore[assignment]
     try:
         return failures, timed.serial_time
