@@ -13,7 +13,6 @@ import functools
 import hashlib
 import io
 import pickle
-import pickletools
 import sys
 import types
 import uuid
@@ -383,15 +382,11 @@ def _pickle_by_name(function: Any) -> PickledFunction | None:
         return None
     chunks, pickler = _dump(function)
     data = chunks.joined()
-    if not _BY_NAME.issuperset(operation.name for operation, _, _ in pickletools.genops(data)):
+    if data != pickle.dumps(function, pickle.HIGHEST_PROTOCOL):  # which is its name: it comes by value all the same
         return None
     pickled = PickledFunction(function, data, pickler)
     _functions[function] = None, pickled
     return pickled
-
-
-# What a pickle consists of that is a name and nothing else.
-_BY_NAME = frozenset(("PROTO", "FRAME", "SHORT_BINUNICODE", "BINUNICODE", "MEMOIZE", "STACK_GLOBAL", "STOP"))
 
 
 def _dump(value: Any) -> tuple[Any, CallPickler]:
