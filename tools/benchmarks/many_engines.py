@@ -13,16 +13,24 @@ from pathlib import Path
 from typing import Any
 
 FARM = """
-import os, sys
+import os, signal, sys
 import ipykernel.ipkernel, ipykernel.zmqshell, ipyparallel.engine.app, ipyparallel.engine.kernel
 connection_file, directory, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 quiet = os.open(os.devnull, os.O_WRONLY)
 children = []
+def end(*_):
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
 for _ in range(count):
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.setsid()  # as a launcher does: the system shares its cores among sessions
         os.dup2(quiet, 1), os.dup2(quiet, 2)
         options = [f"--file={connection_file}", f"--profile-dir={directory}", "--IPEngine.timeout=120"]
+        options += ["--IPEngine.enable_nanny=False"]  # a process more for each engine
         ipyparallel.engine.app.IPEngine.launch_instance(options)
         os._exit(0)
     children.append(child)
@@ -48,11 +56,9 @@ def _farm(client_file: Path, engines: int) -> Iterator[None]:
     engine_file = client_file.with_name(client_file.name.replace("-client", "-engine"))
     directory = client_file.parent.parent
     command = [sys.executable, "-c", FARM, str(engine_file), str(directory), str(engines)]
-    farm = subprocess.Popen(
-        command, start_new_session=True, env=os.environ | {"IPYTHONDIR": str(directory)}, stdin=subprocess.DEVNULL
-    )
+    farm = subprocess.Popen(command, env=os.environ | {"IPYTHONDIR": str(directory)}, stdin=subprocess.DEVNULL)
     try:
         yield
     finally:
-        os.killpg(farm.pid, 9)
+        farm.terminate()
         farm.wait()

@@ -35,6 +35,7 @@ class Peer:
 
     def __init__(self, name: str, workers: int) -> None:
         self.name = name
+        self._workers = workers
         self._pipe, theirs = Pipe()
         self._said = tempfile.TemporaryFile()
         command = [sys.executable, str(HERE / "peer_process.py"), name, str(workers), str(theirs.fileno())]
@@ -51,7 +52,7 @@ class Peer:
 
     def __enter__(self) -> Self:
         try:
-            self._answer(60.0)
+            self._answer(60.0 + 2.0 * self._workers)
         except BaseException:
             self.end()
             raise
