@@ -24,6 +24,8 @@ from ipyparallel import Client, Cluster
 from traitlets.config import Config
 
 from ..engine_bundle import load
+from ..engine_room import room_of
+from .cluster_programs import CONTROLLER, ENGINE, GUARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,30 +48,9 @@ BROADCAST_LEAVES = 2
 
 # An engine counts as registered on the second heartbeat after it came up, so the stock period of 3 s is most of a
 # stock start. A short period would also call an engine dead sooner when the machine stalls; more misses make up for it.
-HEARTBEAT_MS = 200
-HEARTBEAT_MISSES = 50
-
-# The controller makes its schedulers and heartbeat with multiprocessing. Where that would start a server to fork them
-# from, as of Python 3.14, each imports ipyparallel anew, and the server leaves a directory behind when it is killed.
-# It ends when one of them has ended: clients are not connected to all of them, so what goes on without heartbeats, or
-# without half of the way to the engines, would leave them waiting. `init_signal` is what it does when all have started.
-CONTROLLER = """
-import multiprocessing
-if multiprocessing.get_start_method() == "forkserver":
-    multiprocessing.set_start_method("fork", force=True)
-import os, signal, threading
-from multiprocessing.connection import wait
-from ipyparallel.controller.app import IPController
-class Controller(IPController):
-    def init_signal(self):
-        super().init_signal()
-        parts = [part.sentinel for part in multiprocessing.active_children()]
-        threading.Thread(target=end_with_the_first, args=[parts], daemon=True).start()
-def end_with_the_first(parts):
-    if wait(parts):
-        os.kill(os.getpid(), signal.SIGTERM)
-Controller.launch_instance()
-"""
+HEARTBEAT_MS = 100
+HEARTBEAT_MS_PER_ENGINE = 6  # a great many engines' hearts would keep a core busy
+DEAD_AFTER_MS = 10_000
 
 # How long a process may take to end on SIGTERM. An engine inside a call ends only after it, so this is also how long
 # `stop` waits for calls nobody is waiting for any more.
@@ -78,33 +59,6 @@ STOP_GRACE = 2.0
 # Ports are reserved on this machine and handed to the controller. Elsewhere than on Linux somebody else may take one
 # in between; a new draw is the cure.
 START_ATTEMPTS = 3
-
-# The guard outlives us by an instant: however we end, kill -9 included, it ends the cluster. It reads the leaders of
-# the process groups from its standard input and acts when that closes, or when it has a new parent (a forked child of
-# ours may hold the pipe open). It imports nothing slow and sits in a session of its own, out of reach of Ctrl-C.
-GUARD = """
-import os, select, signal, sys
-parent, directory = int(sys.argv[1]), sys.argv[2]
-groups, unread = [], b""
-while os.getppid() == parent:
-    if not select.select([0], [], [], 0.5)[0]:
-        continue
-    data = os.read(0, 4096)
-    if not data:
-        break
-    *lines, unread = (unread + data).split(b"\\n")
-    if b"stopped" in lines:
-        sys.exit()
-    groups += map(int, lines)
-for group in groups:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except OSError:
-        pass
-import shutil
-shutil.rmtree(directory, ignore_errors=True)
-"""
-
 
 class ClusterStartError(RuntimeError):
     """The cluster's processes did not come up; the message says which and why."""
@@ -214,6 +168,7 @@ class LocalCluster:
             self._launch()
             self._wait_for_controller(info["registration"], deadline)
             self._client = self._connect(info, deadline)
+            room_of(self._client)  # which takes as long as the engines still need
             self._wait_for_engines(deadline)
         return self._client
 
@@ -375,6 +330,7 @@ def usable_cores() -> int:
 
 
 def _cluster_on(directory: Path, n: int) -> Cluster:
+    beat = max(HEARTBEAT_MS, n * HEARTBEAT_MS_PER_ENGINE)
     config = Config()
     # A flag would not do: an engine's shell looks for the IPython directory in the environment alone.
     config.LocalProcessLauncher.environment = {
@@ -383,7 +339,7 @@ def _cluster_on(directory: Path, n: int) -> Cluster:
         # As of forked workers: `hash(key) % n` is the same on all engines.
         "PYTHONHASHSEED": _hash_seed(),
     }
-    config.LocalEngineSetLauncher.engine_cmd = [sys.executable, *_interpreter_flags(), "-m", "ipyparallel.engine"]
+    config.LocalEngineSetLauncher.engine_cmd = [sys.executable, *_interpreter_flags(), "-c", ENGINE]
     config.LocalControllerLauncher.controller_cmd = [sys.executable, "-c", CONTROLLER]
     config.LocalEngineSetLauncher.delay = 0.0
     # Engines start beside the controller, so it may be a while before it answers them.
@@ -400,8 +356,8 @@ def _cluster_on(directory: Path, n: int) -> Cluster:
         send_engines_connection_env=False,
         controller_args=[
             "--IPController.reuse_files=True",
-            f"--HeartMonitor.period={HEARTBEAT_MS}",
-            f"--HeartMonitor.max_heartmonitor_misses={HEARTBEAT_MISSES}",
+            f"--HeartMonitor.period={beat}",
+            f"--HeartMonitor.max_heartmonitor_misses={DEAD_AFTER_MS // beat}",
         ],
         # `stop` ends the processes in its own way and must not be reported as a failure on our user's terminal.
         shutdown_atexit=False,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from IPython.parallel import Client
-from IPython.parallel.running import local_cluster
+from IPython.parallel.running import cluster_programs, local_cluster
 from IPython.parallel.running.local_cluster import ClusterStartError, LocalCluster, usable_cores
 
 
@@ -74,6 +75,7 @@ def test_engines_share_environment_and_directory_but_not_the_profile(
         assert client[:].apply_sync(os.getcwd) == [os.getcwd()] * 2
         assert client[:].apply_sync(os.getenv, "SET_BEFORE_START") == ["yes"] * 2
         assert client[0].apply_sync(os.getsid, 0) != os.getsid(0)
+        assert client[0].apply_sync(lambda: next(filter(None, sys.path))) == os.getcwd()  # as of `python -m`
         assert list(home.iterdir()) == []
     finally:
         cluster.stop()
@@ -90,6 +92,62 @@ def test_schedulers_are_forked_from_the_controller() -> None:
         assert len(schedulers) >= 5
         # By way of a server of multiprocessing's they would be programs of their own, started from nothing.
         assert {tuple(process.cmdline()) for process in schedulers} == {tuple(controller.cmdline())}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nannies are started as ever")
+class TestNannies:
+    def test_they_are_forked_from_their_engines(self) -> None:
+        cluster = LocalCluster(2)
+        with cluster as client:
+            for pid in cluster.engine_pids:
+                engine = psutil.Process(pid)
+                (nanny,) = engine.children()
+                assert nanny.cmdline() == engine.cmdline()  # stock starts a program of its own
+                assert os.getsid(nanny.pid) == nanny.pid  # out of reach of what is sent to the engine's group
+            # Signals to one engine go by its nanny.
+            client[:].apply_sync(_note_signals)
+            client.send_signal(signal.SIGUSR1, targets=1, block=True)
+            assert client[:].apply_sync(_has_noted, signal.SIGUSR1) == [False, True]
+
+    def test_they_end_with_their_engines(self) -> None:
+        cluster = LocalCluster(2)
+        with cluster as client:
+            engine = psutil.Process(cluster.engine_pids[0])
+            nannies = engine.children()
+            assert nannies
+            engine.kill()
+            assert are_gone(nannies)
+            deadline = time.monotonic() + 5
+            while len(client.ids) > 1 and time.monotonic() < deadline:  # long before ten seconds without a heartbeat
+                time.sleep(0.01)
+            assert len(client.ids) == 1
+
+    def test_one_of_an_engine_that_never_registers_ends_too(self, tmp_path: Path) -> None:
+        with socket.socket() as nobody:
+            nobody.bind((local_cluster.LOOPBACK, 0))
+            local_cluster._write_connection_files(tmp_path, [nobody.getsockname()[1]] * 20)
+            file = local_cluster._connection_file(tmp_path, "engine")
+            options = [f"--file={file}", "--IPEngine.timeout=300", f"--profile-dir={tmp_path}"]
+            command = [sys.executable, "-c", cluster_programs.ENGINE, *options]
+            with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as engine:
+                nannies: list[psutil.Process] = []
+                while not nannies and engine.poll() is None:
+                    nannies = psutil.Process(engine.pid).children()
+                    time.sleep(0.01)
+                engine.kill()
+            assert nannies
+            assert are_gone(nannies)
+
+
+def _note_signals() -> None:
+    signal.signal(signal.SIGUSR1, lambda number, frame: os.environ.update({f"NOTED_{number}": "yes"}))
+
+
+def _has_noted(number: int) -> bool:
+    deadline = time.monotonic() + 2
+    while f"NOTED_{int(number)}" not in os.environ and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return f"NOTED_{int(number)}" in os.environ
 
 
 def test_only_its_user_can_reach_it() -> None:

@@ -1,0 +1,108 @@
+"""The programs of a local cluster's processes, each given to its Python with ``-c``: without any import of ours."""
+
+# Copyright (c) IPython Development Team.
+# Distributed under the terms of the Modified BSD License.
+from __future__ import annotations
+
+# The controller makes its schedulers and heartbeat with multiprocessing. Where that would start a server to fork them
+# from, as of Python 3.14, each imports ipyparallel anew, and the server leaves a directory behind when it is killed.
+# It ends when one of them has ended: clients are not connected to all of them, so what goes on without heartbeats, or
+# without half of the way to the engines, would leave them waiting. `init_signal` is what it does when all have started.
+# As it makes its Hub it sleeps for a quarter of a second, for nothing that is still there, while engines wait for it.
+CONTROLLER = """
+import multiprocessing
+if multiprocessing.get_start_method() == "forkserver":
+    multiprocessing.set_start_method("fork", force=True)
+import os, signal, threading, time
+from multiprocessing.connection import wait
+from ipyparallel.controller.app import IPController
+class Controller(IPController):
+    def init_hub(self):
+        sleep, time.sleep = time.sleep, lambda seconds: None
+        try:
+            super().init_hub()
+        finally:
+            time.sleep = sleep
+    def init_signal(self):
+        super().init_signal()
+        parts = [part.sentinel for part in multiprocessing.active_children()]
+        threading.Thread(target=end_with_the_first, args=[parts], daemon=True).start()
+def end_with_the_first(parts):
+    if wait(parts):
+        os.kill(os.getpid(), signal.SIGTERM)
+Controller.launch_instance()
+"""
+
+# Beside each engine its nanny watches it, and tells the Hub at once when it ends. Stock starts a Python for that, which
+# imports what the engine has imported, while the engine waits: a quarter of the time a cluster takes to start. Here it
+# is forked from the engine before that does anything, and waits to be told whom to watch; or never is, and ends.
+# At its first message an engine imports numpy, if there is one: better while it waits for that.
+# As with `-m`, the directory that an engine starts in is on its path, wherever calls go from there.
+ENGINE = """
+import os, sys
+if sys.path[:1] == [""]:
+    sys.path[0] = os.getcwd()
+import threading
+from ipyparallel.engine import app, nanny
+from ipyparallel.serialize.canning import can
+class Engine(app.IPEngine):
+    async def complete_registration(self, *args, **kwargs):
+        await super().complete_registration(*args, **kwargs)
+        self.loop.add_callback(can, None)
+def fork_nanny():
+    orders, tell = os.pipe()
+    said, answer = os.pipe()
+    if os.fork():
+        os.close(orders)
+        os.close(answer)
+        return open(tell, "wb"), open(said, "rb")
+    os.setsid()
+    os.dup2(orders, 0)
+    os.dup2(answer, 1)
+    os.closerange(3, 1024)
+    sys.stdin, sys.stdout = open(0), open(1, "w", buffering=1)
+    try:
+        nanny.main()
+    except EOFError:
+        pass
+    finally:
+        os._exit(0)
+def start_nanny(**about):
+    import pickle
+    with nannys_orders:
+        pickle.dump(dict(about, pid=os.getpid()), nannys_orders)
+    url = nannys_answer.readline().decode().strip()
+    if not url:
+        raise RuntimeError("the nanny failed")
+    return url, nannys_answer
+if sys.platform == "linux" and threading.active_count() == 1 and hasattr(app, "start_nanny"):
+    nannys_orders, nannys_answer = fork_nanny()
+    app.start_nanny = start_nanny
+Engine.launch_instance()
+"""
+
+# The guard outlives us by an instant: however we end, kill -9 included, it ends the cluster. It reads the leaders of
+# the process groups from its standard input and acts when that closes, or when it has a new parent (a forked child of
+# ours may hold the pipe open). It imports nothing slow and sits in a session of its own, out of reach of Ctrl-C.
+GUARD = """
+import os, select, signal, sys
+parent, directory = int(sys.argv[1]), sys.argv[2]
+groups, unread = [], b""
+while os.getppid() == parent:
+    if not select.select([0], [], [], 0.5)[0]:
+        continue
+    data = os.read(0, 4096)
+    if not data:
+        break
+    *lines, unread = (unread + data).split(b"\\n")
+    if b"stopped" in lines:
+        sys.exit()
+    groups += map(int, lines)
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+import shutil
+shutil.rmtree(directory, ignore_errors=True)
+"""
