@@ -31,6 +31,7 @@ MODULES = (
     "remote_errors",
     "journal",
     "lent_memory",
+    "lent_results",
     "kept_reports",
     "envelope",
     "shell_door",

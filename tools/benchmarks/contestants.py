@@ -157,7 +157,7 @@ STEPS = {
     "keep": Contestant("engines give nothing back", steps.without(steps.nothing_given_back)),
     "loop": Contestant("reports received in an event loop", steps.without(steps.reports_in_an_event_loop)),
     "lent": Contestant(
-        "large arguments by way of the controller", steps.without(steps.arguments_through_the_controller)
+        "large arguments and results by way of the controller", steps.without(steps.large_ones_through_the_controller)
     ),
     "apply": Contestant("view.apply_async: the long way through client and kernel", steps.start_long_way, share=0.05),
 }

@@ -66,10 +66,10 @@ def stock_parts_at_once() -> Any:
     return mock.patch.object(TaskResult, "__init__", make_all)
 
 
-def arguments_through_the_controller() -> Any:
-    from IPython.parallel.connection import transport
+def large_ones_through_the_controller() -> Any:
+    from IPython.parallel.connection.transport import lent_memory
 
-    return mock.patch.object(transport, "_lent", lambda frames: None)
+    return mock.patch.multiple(lent_memory, lend=lambda *pieces: None, can_borrow=lambda probe: False)
 
 
 def reports_in_an_event_loop() -> Any:

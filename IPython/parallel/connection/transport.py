@@ -14,7 +14,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import repeat
+from itertools import accumulate, chain, pairwise, repeat, starmap
 from typing import Any, NamedTuple
 
 import six
@@ -25,7 +25,7 @@ from ipyparallel.serialize import canning
 from ..dispatch.carrier import EngineLeft
 from ..dispatch.groups import Group
 from ..dispatch.steady_locks import SteadyLock
-from ..dispatch.wire import PLAIN, HadBegun, Lost, Outcome, Report, Unknown
+from ..dispatch.wire import PLAIN, EngineGone, HadBegun, Lost, News, Outcome, Report, Unknown
 from ..engine_bundle import PYTHON, EngineFunction, load
 from ..errors import ClusterGone, EngineDied
 from . import remote_journals, stock_messages
@@ -35,7 +35,7 @@ from .roll_call import RollCall
 _revoke = load().journal.revoke
 lent_memory = load().lent_memory
 _removing = SteadyLock()
-_Hear = Callable[["Report | Lost"], None]
+_Hear = Callable[[News], None]
 
 
 class _Letter(NamedTuple):
@@ -75,8 +75,9 @@ class Transport:
         self._lock = SteadyLock()
         self._prepared: dict[str, _Preparing] = {}
         self._journals: dict[str, Any] = {}  # their addresses, of all engines that have the code
-        self._probe = _lent(())  # for engines to try whether they can read what this client lends
+        self._probe = lent_memory.lend()  # for engines to try whether they can read what this client lends
         self._borrowers: set[str] = set()  # those that can
+        self._lenders: set[str] = set()  # those that lend what this client can read
         self._given_up: set[str] = set()
         self._channel = GroupChannel(client)
         self._roll_call = RollCall(client)
@@ -103,18 +104,18 @@ class Transport:
         if engine_id is None:
             raise EngineLeft(group.engine)
         self.engine_ids[group.engine] = engine_id
-        frames = frames_of(group, lambda large: self._lend(group, large))
+        frames = frames_of(group, lambda large: self._lend(group, large), borrows=group.engine in self._lenders)
         hear = report if group.keeps is None else _until_over(group, report)
         letter = _Letter(group.client, group.engine, group.line.only is not None, group.label, frames, hear)
         if self._is_ready(client, letter):
             self._send(letter)
 
-    def _lend(self, group: Group, frames: list[bytes]) -> Any:
-        """Where the group's engine can read these large payloads; None if they are to go with the message."""
-        if group.engine not in self._borrowers or sum(map(len, frames)) < lent_memory.LEAST:
+    def _lend(self, group: Group, payloads: list[list[bytes]]) -> Any:
+        """Memory where the group's engine can read these; None if they are to go with the message."""
+        if group.engine not in self._borrowers or sum(map(len, chain(*payloads))) < lent_memory.LEAST:
             return None
-        group.keeps = _lent(frames)
-        return None if group.keeps is None else tuple(group.keeps.address)
+        group.keeps = lent_memory.lend(*payloads)
+        return group.keeps
 
     def _is_ready(self, client: Client, letter: _Letter) -> bool:
         """Whether the letter's engine has the code; if not, the letter goes when it has."""
@@ -157,9 +158,11 @@ class Transport:
                 return  # what waited runs elsewhere
             preparing.ready = True
             waiting, preparing.waiting = preparing.waiting, []
-            self._journals[engine], can_borrow = answer
+            self._journals[engine], can_borrow, its_probe = answer
             if can_borrow:
                 self._borrowers.add(engine)
+            if lent_memory.can_borrow(its_probe):
+                self._lenders.add(engine)
         for letter in waiting:
             try:
                 self._send(letter)
@@ -209,6 +212,7 @@ class Transport:
         with self._lock:
             self._given_up.add(engine)
             self._borrowers.discard(engine)
+            self._lenders.discard(engine)
             self._prepared.pop(engine, None)
             was_ready, journal = engine in self._journals, self._journals.get(engine)
         self._channel.forget(engine)
@@ -253,7 +257,13 @@ class Transport:
 
 def _reader(report: _Hear) -> Callable[[dict[str, Any], Sequence[Any], bool], None]:
     """What the channel calls with the reports on a group."""
-    return lambda content, frames, final: report(_news(content, frames, final))
+
+    def read(content: dict[str, Any], frames: Sequence[Any], final: bool) -> None:
+        news = _news(content, frames, final)
+        if news is not None:
+            report(news)
+
+    return read
 
 
 def _refused(error: BaseException) -> Lost:
@@ -266,13 +276,16 @@ def _unsent(error: BaseException) -> Lost:
     return Lost(lambda call: error, sent=not gone)
 
 
-def _news(content: dict[str, Any], frames: Sequence[Any], final: bool) -> Report | Lost:
+def _news(content: dict[str, Any], frames: Sequence[Any], final: bool) -> News | None:
     """What a report says. On a receiving thread."""
     if final and content["status"] != "ok":
         failure = RemoteError(content.get("ename", content["status"]), content.get("evalue", ""), "")
         return Lost(lambda call: failure)
     try:
         return read_report(frames, final=final)
+    except lent_memory.NotThere:
+        # An early report's: the final one says the same, and may have been read before.
+        return EngineGone() if final else None
     except Exception as error:  # `error` ends with this block
         unreadable = error
         return Lost(lambda call: unreadable)
@@ -309,44 +322,62 @@ def _remove_last(history: list[str], msg_id: str) -> None:
 def _until_over(group: Group, report: _Hear) -> _Hear:
     """Report, and let go of what is kept for a group when it is over."""
 
-    def hear(news: Report | Lost) -> None:
-        if isinstance(news, Lost) or news.final:
+    def hear(news: News) -> None:
+        if not isinstance(news, Report) or news.final:
             group.keeps = None
         report(news)
 
     return hear
 
 
-def _lent(frames: Sequence[bytes]) -> Any:
-    """Memory lent to engines; None where there is none, or none any more."""
-    try:
-        return lent_memory.Lent(frames)
-    except OSError:
-        return None
+def frames_of(
+    group: Group, lend: Callable[[list[list[bytes]]], Any] = lambda payloads: None, *, borrows: bool = False
+) -> list[Any]:
+    """A group as the engine gets it: a header, and the payloads too large for it, unless they are lent.
 
-
-def frames_of(group: Group, lend: Callable[[list[bytes]], Any] = lambda large: None) -> list[Any]:
-    """A group as the engine gets it: a header, and the payloads too large for it unless `lend` says where they are."""
-    frames: list[Any] = []
-    calls = []
+    Parameters
+    ----------
+    group : Group
+    lend : callable, optional
+        The memory where the engine can read these payloads, each in frames; or None.
+    borrows : bool
+        Whether this process can read what the engine lends.
+    """
+    calls: list[tuple[Any, ...]] = []
+    large: list[int] = []
     for task in group.calls:
         payload: Any = task.payload
         if type(payload) is list:
-            first = len(frames) + 1
-            frames += payload
-            payload = range(first, len(frames) + 1)
+            large.append(len(calls))
         key = task.function.key if task.function is not None else None
         calls.append((task.serial, key, payload, task.name))
-    lent = lend(frames) if frames else None
-    header = pickle.dumps(header_of(group, calls, lent), pickle.HIGHEST_PROTOCOL)
-    return [header, *frames] if lent is None else [header]
+    address, frames = _place(calls, large, lend) if large else (None, ())
+    header = header_of(group, calls, address, borrows=borrows)
+    return [pickle.dumps(header, pickle.HIGHEST_PROTOCOL), *frames]
 
 
-def header_of(group: Group, calls: list[tuple[Any, ...]], lent: tuple[Any, ...] | None) -> dict[str, Any]:
+def _place(
+    calls: list[tuple[Any, ...]], large: list[int], lend: Callable[[list[list[bytes]]], Any]
+) -> tuple[tuple[Any, ...] | None, list[bytes]]:
+    """Put the payloads of these calls into lent memory or into frames, and into the calls where they are."""
+    payloads = [calls[index][2] for index in large]
+    lent = lend(payloads)
+    frames = list(chain(*payloads)) if lent is None else []
+    ends = list(accumulate(map(len, payloads), initial=1))
+    places = starmap(range, pairwise(ends)) if lent is None else lent.starts
+    for index, place in zip(large, places, strict=True):
+        serial, key, _, name = calls[index]
+        calls[index] = serial, key, place, name
+    return None if lent is None else tuple(lent.address), frames
+
+
+def header_of(
+    group: Group, calls: list[tuple[Any, ...]], lent: tuple[Any, ...] | None, *, borrows: bool = False
+) -> dict[str, Any]:
     """What `engine_runner.Runner.run_group` reads: builtin types only.
 
     A call is (serial, key of its function or None, payload, name); the payload is the arguments, if they are plain
-    values, or a pickle, or the numbers of the frames that hold the pickle.
+    values, or a pickle, or the numbers of the frames that hold the pickle, or where it begins in lent memory.
     """
     return {
         "client": group.client,
@@ -360,6 +391,7 @@ def header_of(group: Group, calls: list[tuple[Any, ...]], lent: tuple[Any, ...] 
         "functions": [(function.key, function.data, function.fresh) for function in group.functions],
         "calls": calls,
         "lent": lent,
+        "borrows": borrows,
     }
 
 
@@ -377,14 +409,21 @@ def read_report(frames: Sequence[Any], *, final: bool) -> Report:
     # What `Outcome._make` does, in C: that is called for each of many small calls.
     outcomes = list(map(tuple.__new__, repeat(Outcome), fields))
     if len(frames) > 1:
-        outcomes = [_with_frames(outcome, frames) for outcome in outcomes]
+        outcomes = _with_pickles(outcomes, range, lambda place: [frames[number] for number in place])
+    if head["lent"] is not None:
+        borrow = lent_memory.Taken if final else lent_memory.Borrowed
+        outcomes = _with_pickles(outcomes, int, borrow(lent_memory.Address._make(head["lent"])).at)
     return Report(head["epoch"], head["last"], outcomes, head["returned"], final)
 
 
-def _with_frames(outcome: Outcome, frames: Sequence[Any]) -> Outcome:
-    if outcome.status == PLAIN or type(outcome.data) is not range:
-        return outcome
-    return outcome._replace(data=[frames[number] for number in outcome.data])
+def _with_pickles(outcomes: list[Outcome], kind: type, pickled: Callable[[Any], Any]) -> list[Outcome]:
+    """With the pickles themselves, where outcomes say by a place of that kind where they are."""
+    return [
+        outcome._replace(data=pickled(outcome.data))
+        if type(outcome.data) is kind and outcome.status != PLAIN
+        else outcome
+        for outcome in outcomes
+    ]
 
 
 def _check(head: dict[str, Any], outcomes: Sequence[Sequence[Any]]) -> None:
@@ -399,7 +438,8 @@ def _check(head: dict[str, Any], outcomes: Sequence[Sequence[Any]]) -> None:
     if not (_all_are(str, statuses) and _all_are(float, started) and _all_are(float, completed)):
         raise ValueError("an engine's report is malformed: an outcome has no status, or no times")
     pickles = [part for status, part in zip(statuses, data, strict=True) if status != PLAIN]
-    if not {bytes, range}.issuperset(map(type, pickles)):
+    kinds = {bytes, range} if head["lent"] is None else {bytes, range, int}
+    if not kinds.issuperset(map(type, pickles)):
         raise ValueError("an engine's report is malformed: an outcome is no pickle")
     if any(len(output) != len(("stdout", "stderr", "displayed")) for output in outputs if output is not None):
         raise ValueError("an engine's report is malformed: the output of a call has other parts")

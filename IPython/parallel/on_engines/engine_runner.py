@@ -33,6 +33,8 @@ from typing import Any
 from . import (
     journal,
     kept_reports,
+    lent_memory,
+    lent_results,
     module_state,
     namespaces,
     process_state,
@@ -96,11 +98,15 @@ class Runner:
         self._watchdog: Watchdog | None = None
         self._journal: journal.Journal | None = None
         self._kept = kept_reports.KeptReports()
+        self._lender = lent_results.Lender()
         # One for all groups: what an initializer sets of context variables, and decimal's context, later calls see.
         self._context = contextvars.copy_context()
 
-    def introduce(self, client: str, python: tuple[int, int]) -> journal.Address | None:
+    def introduce(
+        self, client: str, python: tuple[int, int], probe: lent_memory.Address | None = None
+    ) -> journal.Address | None:
         """Meet a client; where it finds what was begun, should this engine die. On the engine's main thread."""
+        self._lender.introduce(client, probe)
         if python != sys.version_info[:2]:
             self._other_pythons[client] = python
         with contextlib.suppress(OSError):  # a full disk, say: then all that was sent here counts as begun
@@ -114,8 +120,12 @@ class Runner:
         client, number = header["client"], header["number"]
         if "asked" in header:
             return self._say_again(client, number, header["asked"])
-        self._kept.begin(client, number, header["awaited"])
-        return self._kept.keep(client, number, self._run_group(header, frames))
+        self._lender.take_back(client, self._kept.begin(client, number, header["awaited"]))
+        group = RunningGroup(header, frames, self._lender if header["borrows"] else None)
+        report = self._kept.keep(client, number, self._run_group(group))
+        if group.lent is not None:
+            self._lender.lend(client, number, group.lent)
+        return report
 
     def _say_again(self, client: str, number: int, serials: list[int]) -> list[bytes]:
         """The report on a group, once more; a group that never came is given back, and will not be run any more."""
@@ -123,11 +133,12 @@ class Runner:
         if report is not None:
             return report
         last = self._numbers[client] = max(number, self._numbers.get(client, 0))
-        head = {"epoch": self._epochs.setdefault(client, 0), "last": last, "outcomes": [], "returned": serials}
+        epoch = self._epochs.setdefault(client, 0)
+        head = {"epoch": epoch, "last": last, "outcomes": [], "returned": serials, "lent": None}
         return [pickle.dumps(head, pickle.HIGHEST_PROTOCOL)]
 
-    def _run_group(self, header: dict[str, Any], frames: list[Any]) -> list[bytes]:
-        group = RunningGroup(header, frames)
+    def _run_group(self, group: RunningGroup) -> list[bytes]:
+        header = group.header
         client = header["client"]
         # By a group of another thread of the client's, or by the question what has become of it.
         overtaken = header["number"] <= self._numbers.get(client, 0)
@@ -255,19 +266,17 @@ class Runner:
         data: Any
         try:
             if broken is not None:
-                status, data = ERROR, pickle.dumps(dict(broken, setup=True))
+                status, data = ERROR, group.placed(pickle.dumps(dict(broken, setup=True)))
             elif key is not None and (group.header["space"], key) not in self._functions:
                 status, data = MISSING, b""
             else:
                 self._in_call = True
                 value = self._call(group, key, payload)
                 self._in_call = False
-                status, data = (PLAIN, value) if shipping.is_plain(value) else (OK, shipping.dump_frames(value))
+                status, data = (PLAIN, value) if shipping.is_plain(value) else (OK, group.dump(value))
         except BaseException as error:
             self._in_call = False
-            status, data = ERROR, pickle.dumps(self.pack(error, name))
-        if status is not PLAIN:
-            data = group.placed(data)
+            status, data = ERROR, group.placed(pickle.dumps(self.pack(error, name)))
         return serial, status, data, started, max(started, time.time()), self.output.take()
 
     def _call(self, group: RunningGroup, key: bytes | None, payload: Any) -> Any:

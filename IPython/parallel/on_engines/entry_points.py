@@ -50,12 +50,21 @@ def own_messages() -> OwnMessages:
 
 def open_door(
     client: str, python: tuple[int, int], probe: lent_memory.Address | None = None
-) -> tuple[journal.Address | None, bool]:
+) -> tuple[journal.Address | None, bool, lent_memory.Address | None]:
     """Called with the bundle, before a client's first group: from now on groups come the short way (`shell_door`).
 
-    Where the client finds what was begun, and whether this engine can read what the client lends.
+    Where the client finds what was begun, whether this engine can read what the client lends, and what the client can
+    try to read of this engine.
     """
-    return runner().introduce(client, python), lent_memory.can_borrow(probe)
+    probe = probe and lent_memory.Address._make(probe)
+    own = _probe()
+    journal_address = runner().introduce(client, python, probe)
+    return journal_address, lent_memory.can_borrow(probe), None if own is None else own.address
+
+
+@functools.cache
+def _probe() -> lent_memory.Lent | None:
+    return lent_memory.lend()
 
 
 def revoke(address: journal.Address, group: int) -> journal.Begun | None:

@@ -27,13 +27,15 @@ class KeptReports:
         self._begun: dict[str, list[int]] = {}
         self._reports: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
 
-    def begin(self, client: str, number: int, awaited: Iterable[int]) -> None:
-        """A group has come; of those before it, the client still waits for these."""
+    def begin(self, client: str, number: int, awaited: Iterable[int]) -> list[int]:
+        """A group has come; of those before it, the client still waits for these. The others, whose reports it has."""
         begun = self._begun.setdefault(client, [])
-        for heard in [earlier for earlier in begun if earlier < number and earlier not in awaited]:
-            begun.remove(heard)
-            self._drop(client, heard)
+        heard = [earlier for earlier in begun if earlier < number and earlier not in awaited]
+        for earlier in heard:
+            begun.remove(earlier)
+            self._drop(client, earlier)
         begun.append(number)
+        return heard
 
     def keep(self, client: str, number: int, report: list[bytes]) -> list[bytes]:
         """Keep the report on a group that has come; the report."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import lent_memory, shipping
+from . import lent_memory, lent_results, shipping
 
 # Results up to this many bytes travel inside the report, larger ones in frames of their own.
 INLINE = shipping.INLINE
@@ -28,12 +28,16 @@ class RunningGroup:
         What the client sent; the client's `transport.header_of` has the layout.
     frames : list of bytes or memoryview
         The payloads too large for the header, unless the caller lends them.
+    lender : Lender or None
+        Lends large results to the caller, if it can borrow them.
     """
 
-    def __init__(self, header: dict[str, Any], frames: list[Any]) -> None:
+    def __init__(self, header: dict[str, Any], frames: list[Any], lender: lent_results.Lender | None = None) -> None:
         self.header = header
         self._frames = frames
         self._borrowed: lent_memory.Borrowed | None = None
+        self._lender = lender
+        self.lent: lent_memory.Lent | None = None
         self.waiting = deque(header["calls"])
         self.outcomes: list[tuple[Any, ...]] = []
         self.returned: list[int] = []
@@ -41,18 +45,34 @@ class RunningGroup:
 
     def pickled(self, payload: Any) -> Any:
         """A call's pickled arguments, as `shipping.loads` takes them: what came with the call, or in these frames."""
-        if type(payload) is not range:
-            return payload
-        if self.header["lent"] is None:
-            return [self._frames[number] for number in payload]
-        if self._borrowed is None:
-            self._borrowed = lent_memory.Borrowed(lent_memory.Address._make(self.header["lent"]))
-        return self._borrowed.file_at(payload.start - 1)
+        if type(payload) is int:
+            if self._borrowed is None:
+                self._borrowed = lent_memory.Borrowed(lent_memory.Address._make(self.header["lent"]))
+            return self._borrowed.at(payload)
+        return [self._frames[number] for number in payload] if type(payload) is range else payload
 
     def close(self) -> None:
         """No more calls will be read."""
-        if self._borrowed is not None:
-            self._borrowed.close()
+        self._borrowed = None
+
+    def dump(self, value: Any) -> bytes | range | int:
+        """Pickle a value; what stands for that in an outcome."""
+        if self._lender is not None:
+            with contextlib.suppress(OSError):  # no more memory to lend: it goes with the report
+                return self._dump_to_lend(value, self._lender)
+        return self.placed(shipping.dump_frames(value))
+
+    def _dump_to_lend(self, value: Any, lender: lent_results.Lender) -> bytes | range | int:
+        chunks = lent_results.LargeChunks(lender.may_lend, self._memory)
+        shipping.Pickler(chunks).dump(value)
+        chunks.finish()
+        return self.placed(chunks.frames()) if chunks.start is None else chunks.start
+
+    def _memory(self) -> lent_memory.Lent:
+        if self.lent is None:
+            assert self._lender is not None
+            self.lent = self._lender.memory()
+        return self.lent
 
     def placed(self, data: bytes | list[bytes]) -> bytes | range:
         """What stands for a pickle in an outcome: itself, or the numbers of its frames."""
@@ -70,7 +90,8 @@ class RunningGroup:
 
     def report(self, epoch: int, last: int) -> list[bytes]:
         outcomes, returned = list(self.outcomes), list(self.returned)
-        head = {"epoch": epoch, "last": last, "outcomes": outcomes, "returned": returned}
+        lent = None if self.lent is None else tuple(self.lent.address)
+        head = {"epoch": epoch, "last": last, "outcomes": outcomes, "returned": returned, "lent": lent}
         return [pickle.dumps(head, pickle.HIGHEST_PROTOCOL), *self.large]
 
 
@@ -113,6 +134,7 @@ class Watchdog(threading.Thread):
                 else:
                     group, self._group = self._group, None
                     self._overrun(group)
+                    del group  # or this thread would keep what it has lent
 
     def _sleep(self, seconds: float | None) -> None:
         self._wakes = math.inf if seconds is None else time.monotonic() + seconds

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import pickle
 import queue
 import struct
@@ -42,7 +43,7 @@ from IPython.parallel.connection.transport import frames_of, question_about, rea
 from IPython.parallel.dispatch.carrier import EngineLeft
 from IPython.parallel.dispatch.groups import Engine, Group
 from IPython.parallel.dispatch.lines import Line, Task
-from IPython.parallel.dispatch.wire import PLAIN, Lost, Report, Unknown
+from IPython.parallel.dispatch.wire import PLAIN, Lost, News, Unknown
 from IPython.parallel.engine_bundle import PYTHON
 from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
@@ -237,7 +238,7 @@ class FakeEngine:
     def open_door(self, client: str, python: tuple[int, int] = PYTHON, probe: Any = None) -> Any:
         """What an engine answers to a client's first message: where its journal is, and whether it can borrow."""
         self.doors.append(client)
-        return self.runner.introduce(client, python), _bundle.lent_memory.can_borrow(probe)
+        return self.runner.introduce(client, python), _bundle.lent_memory.can_borrow(probe), None
 
     def forget_functions(self) -> None:
         """What happens when many others were used meanwhile."""
@@ -372,20 +373,20 @@ class FakeTransport(_Cluster):
         self._watchers.append(changed)
         self.doubt = doubt
 
-    def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
+    def send(self, group: Group, report: Callable[[News], None]) -> None:
         self.before_send(group)
         if group.engine not in self.members:
             raise EngineLeft(group.engine)
         engine = self.members[group.engine]
         if group.client not in engine.doors:
-            self._journals[engine.name], _ = engine.open_door(group.client)
-        engine.receive(self._message(engine, frames_of(group), report))
+            self._journals[engine.name], *_ = engine.open_door(group.client)
+        engine.receive(self._message(engine, frames_of(group, borrows=hasattr(os, "memfd_create")), report))
 
-    def ask(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
+    def ask(self, group: Group, report: Callable[[News], None]) -> None:
         engine = self.members[group.engine]
         engine.receive(self._message(engine, question_about(group), report))
 
-    def _message(self, engine: FakeEngine, frames: list[Any], report: Callable[[Report | Lost], None]) -> Message:
+    def _message(self, engine: FakeEngine, frames: list[Any], report: Callable[[News], None]) -> Message:
 
         def hear(frames: Any, final: bool) -> None:
             report(read_report(frames, final=final))

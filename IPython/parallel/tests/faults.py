@@ -145,8 +145,8 @@ def limit_memory(extra: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (own + extra, resource.RLIM_INFINITY))
 
 
-def make_bytearray(size: int) -> bytearray:
-    return bytearray(size)
+def make_text(size: int) -> str:
+    return "é" * size
 
 
 def make_bytes(size: int) -> bytes:

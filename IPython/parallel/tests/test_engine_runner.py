@@ -73,6 +73,7 @@ class Bench:
             "setup": None,
             "lifetime": None,
             "lent": None,
+            "borrows": False,
         }
         listed_functions = [(f.key, f.data, f.fresh) for f in functions.values()]
         head |= {"functions": listed_functions, "calls": listed} | header

@@ -163,8 +163,8 @@ def test_a_result_too_large_for_the_engines_memory(start: Callable[[int], Own]) 
     client = start(1).client
     view = client.load_balanced_view()
     view.submit(faults.limit_memory, 400 << 20).result(PATIENCE)
-    # One that cannot be made, and one that cannot be pickled, which takes a copy.
-    for make, size in ((faults.make_bytes, 1 << 40), (faults.make_bytearray, 300 << 20)):
+    # One that cannot be made, and one that cannot be pickled, which takes twice its size.
+    for make, size in ((faults.make_bytes, 1 << 40), (faults.make_text, 150 << 20)):
         error = view.submit(make, size).exception(PATIENCE)
         assert isinstance(error, MemoryError)
     assert view.submit(calls.add, 1, 2).result(PATIENCE) == 3

@@ -1,12 +1,14 @@
-"""Large arguments go to engines of this host past the controller, and nothing of them stays behind."""
+"""Large arguments and results go past the controller on one host, and nothing of them stays behind."""
 
 # Copyright (c) IPython Development Team.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from IPython.parallel.tests.test_cost import wait_until
 from IPython.parallel.tests.test_faults import Own
 from IPython.parallel.tests.test_faults import start as start
 
-lent_memory = load().lent_memory
+lent_memory, lent_results = load().lent_memory, load().lent_results
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory without a name is Linux's")
 
 LARGE = 1 << 20
@@ -122,22 +124,153 @@ class TestOnACluster:
     def test_a_call_whose_arguments_are_gone_fails_and_no_other(
         self, client: Client, sent: list[list[int]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        kept = transport_module._lent
+        kept = lent_memory.lend
 
-        def lose(frames: Any) -> Any:
-            lent = kept(frames)
+        def lose(*pieces: Any) -> Any:
+            lent = kept(*pieces)
             os.ftruncate(lent._fd, 0)
             return lent
 
-        monkeypatch.setattr(transport_module, "_lent", lose)
+        monkeypatch.setattr(transport_module.lent_memory, "lend", lose)
         view = client.load_balanced_view()
-        with pytest.raises(FileNotFoundError, match="not what the caller lent"):
+        with pytest.raises(OSError, match="not what was lent"):
             view.submit(digest, os.urandom(LARGE)).result(PATIENCE)
         assert view.submit(calls.add, 1, 2).result(PATIENCE) == 3
 
 
 def _refuse(fd: int, data: memoryview) -> None:
     raise OSError("no memory")
+
+
+@pytest.fixture
+def heard(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The sizes of the frames of all reports."""
+    view = client.load_balanced_view()
+    assert list(view.map(calls.identity, range(100))) == list(range(100))  # all engines have met the client
+    sizes: list[list[int]] = []
+    read = transport_module.read_report
+
+    def noted(frames: Any, *, final: bool) -> Any:
+        sizes.append([len(frame) for frame in frames])
+        return read(frames, final=final)
+
+    monkeypatch.setattr(transport_module, "read_report", noted)
+    return sizes
+
+
+def make(size: int, seed: int) -> bytes:
+    return bytes([seed]) * size
+
+
+def make_arrays(size: int, seed: int) -> list[Any]:
+    import numpy
+
+    return [numpy.full(size, seed, dtype=numpy.uint8), "between", numpy.full(size + 1, seed + 1, dtype=numpy.uint8)]
+
+
+def lent_by_engine() -> tuple[list[int], int]:
+    """On an engine: the sizes of what it has lent and keeps, but for its probe; and how many descriptors are open."""
+    return lent_now(), len(os.listdir("/proc/self/fd"))
+
+
+class Reduced:
+    """Pickles with many small parts around a large one, and as its own error if asked to."""
+
+    def __init__(self, size: int, *, fails: bool = False) -> None:
+        self.parts = [b"a", b"b" * size, {"c": [b"d" * size, 1]}]
+        self.fails = fails
+
+    def __reduce__(self) -> Any:
+        if self.fails:
+            raise OSError("cannot be pickled")
+        return _rebuilt, (self.parts,)
+
+
+def _rebuilt(parts: Any) -> Any:
+    return parts
+
+
+class TestResults:
+    def test_large_ones_are_no_part_of_reports(self, client: Client, heard: list[list[int]]) -> None:
+        view = client.load_balanced_view()
+        results = [view.submit(make, LARGE + n, n) for n in range(8)]
+        assert [result.result(PATIENCE) for result in results] == [make(LARGE + n, n) for n in range(8)]
+        assert max(size for sizes in heard for size in sizes) < 10_000
+        assert {len(sizes) for sizes in heard} == {1}
+
+    def test_arrays_are_writable_as_a_pool_has_them(self, client: Client, heard: list[list[int]]) -> None:
+        view = client.load_balanced_view()
+        for n, (first, between, second) in enumerate(view.map(make_arrays, [LARGE] * 6, range(6))):
+            assert (first == n).all() and (second == n + 1).all() and between == "between"
+            assert first.flags.writeable
+            first[:] = 77
+        assert {len(sizes) for sizes in heard} == {1}
+
+    def test_of_several_calls_in_one_message(self, client: Client, heard: list[list[int]]) -> None:
+        view = client.load_balanced_view()
+        mapped = view.map(lambda n: make(LARGE, n) if n % 2 else n, range(12), chunksize=6)
+        assert list(mapped) == [make(LARGE, n) if n % 2 else n for n in range(12)]
+        assert [len(sizes) for sizes in heard] == [1, 1]
+
+    def test_whatever_they_are_made_of(self, client: Client, heard: list[list[int]]) -> None:
+        view = client.load_balanced_view()
+        for size in (10, 70_000, LARGE):
+            assert view.submit(Reduced, size).result(PATIENCE) == Reduced(size).parts
+        many = view.submit(lambda: [b"x" * 20_000] * 20 + [os.urandom(20_000) for _ in range(20)]).result(PATIENCE)
+        assert list(map(len, many)) == [20_000] * 40
+        with pytest.raises(OSError, match="cannot be pickled"):
+            view.submit(Reduced, LARGE, fails=True).result(PATIENCE)
+
+    def test_engines_use_memory_again_and_keep_little(self, client: Client, heard: list[list[int]]) -> None:
+        view = client[0]
+        before = client[0].apply_sync(lent_by_engine)
+        for n in range(60):
+            assert view.submit(make, 8 * LARGE, n).result(PATIENCE) == make(8 * LARGE, n)
+        kept, open_files = client[0].apply_sync(lent_by_engine)
+        most = lent_memory.MOST_SPARE // (8 * LARGE)
+        assert len(kept) <= most + 1
+        assert open_files - before[1] <= most + 1
+
+    def test_memory_for_larger_ones_is_given_back(self, client: Client, heard: list[list[int]]) -> None:
+        view = client[0]
+        size = lent_memory.MOST_SPARE + LARGE
+        assert view.submit(len, view.submit(make, size, 1).result(PATIENCE)).result(PATIENCE) == size
+        assert wait_until(lambda: sum(client[0].apply_sync(lent_by_engine)[0]) <= lent_memory.MOST_SPARE)
+
+    def test_early_reports_have_them_too(self, client: Client, heard: list[list[int]], gate: Gate) -> None:
+        """A group that overruns its time reports what there is, and the same again when it ends."""
+        call, address = calls.pass_gate, gate.address
+        view = client.load_balanced_view()
+        mapped = view.map(lambda n: call(address) if n == 3 else make(LARGE, n), range(6), chunksize=6)
+        results = iter(mapped)
+        assert [next(results) for _ in range(3)] == [make(LARGE, n) for n in range(3)]
+        gate.open()
+        next(results)
+        assert list(results) == [make(LARGE, n) for n in (4, 5)]
+        assert max(size for sizes in heard for size in sizes) < 10_000
+
+    def test_they_go_with_the_report_to_who_could_not_read_them(
+        self, client: Client, heard: list[list[int]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(room_of(client)._transport, "_lenders", set())
+        assert client.load_balanced_view().submit(make, LARGE, 1).result(PATIENCE) == make(LARGE, 1)
+        assert max(heard[0]) >= LARGE
+
+    def test_and_where_an_engine_has_no_memory_for_them(self, client: Client, heard: list[list[int]]) -> None:
+        view = client[0]
+        client[0].apply_sync(limit_files, 100_000)
+        try:
+            assert view.submit(make, LARGE, 1).result(PATIENCE) == make(LARGE, 1)
+            assert max(heard[-1]) >= LARGE
+        finally:
+            client[0].apply_sync(limit_files, resource.RLIM_INFINITY)
+        assert view.submit(make, LARGE, 2).result(PATIENCE) == make(LARGE, 2)
+        assert max(heard[-1]) < 10_000
+
+
+def limit_files(size: int) -> None:
+    """On an engine: let no file, and no memory that is written to as one, become larger."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 class TestFaults:
@@ -167,13 +300,62 @@ class TestFaults:
         assert wait_until(lambda: lent_now() == [])
 
 
+    def test_an_engine_that_dies_before_its_results_are_read(
+        self, start: Callable[[int], Own], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are lost with it, as a report would be that had not left."""
+        own = start(2)
+        view = own.client.load_balanced_view()
+        assert list(view.map(calls.identity, range(100))) == list(range(100))
+        doomed, read = own.pid(0), transport_module.read_report
+
+        def kill_first(frames: Any, *, final: bool) -> Any:
+            head = pickle.loads(frames[0])
+            if head["lent"] is not None and f"/proc/{doomed}/" in head["lent"][0]:
+                os.kill(doomed, signal.SIGKILL)
+                assert wait_until(lambda: not os.path.exists(head["lent"][0]))
+            return read(frames, final=final)
+
+        monkeypatch.setattr(transport_module, "read_report", kill_first)
+        retried = own.client.load_balanced_view(retries=1)
+        lost = own.client[0].submit(make, LARGE, 1)
+        with pytest.raises(EngineDied, match="while it had make"):
+            lost.result(PATIENCE)
+        assert view.submit(make, LARGE, 2).result(PATIENCE) == make(LARGE, 2)
+        assert retried.submit(make, LARGE, 3).result(PATIENCE) == make(LARGE, 3)
+
+    def test_a_client_that_is_killed(self, start: Callable[[int], Own]) -> None:
+        """What it never read is let go of when the next client comes."""
+        own = start(1)
+        script = [sys.executable, "-c", KILLED, str(own.cluster.connection_file)]
+        assert subprocess.run(script, timeout=PATIENCE).returncode == -signal.SIGKILL
+        assert wait_until(lambda: own.client[0].apply_sync(lent_by_engine)[0] != [])
+        view = own.client.load_balanced_view()
+        assert view.submit(calls.identity, 1).result(PATIENCE) == 1
+        assert own.client[0].apply_sync(lent_by_engine)[0] == []
+
+
+KILLED = """
+import os, signal, sys
+import IPython.parallel.connection.transport as transport
+from IPython.parallel import Client
+from IPython.parallel.tests.test_lent_memory import LARGE, make
+def die(frames, *, final):
+    os.kill(os.getpid(), signal.SIGKILL)
+view = Client(sys.argv[1]).load_balanced_view()
+list(view.map(abs, range(10)))
+transport.read_report = die
+view.submit(make, LARGE, 1).result(60)
+"""
+
+
 class TestOfOneProcess:
     def test_frames_are_read_from_their_beginnings(self) -> None:
-        frames = [pickle.dumps(n) + b"rest" for n in range(3)]
-        lent = lent_memory.Lent(frames)
+        lent = lent_memory.Lent(*([pickle.dumps(n), b"rest"] for n in range(3)))
         borrowed = lent_memory.Borrowed(lent.address)
-        assert [pickle.load(borrowed.file_at(n)) for n in (2, 0, 1)] == [2, 0, 1]
-        borrowed.close()
+        readers = [borrowed.at(lent.starts[n]) for n in (2, 0, 1)]
+        assert [pickle.load(reader) for reader in readers] == [2, 0, 1]
+        assert [reader.read(4) for reader in readers] == [b"rest"] * 3
 
     def test_another_process_reads_them(self) -> None:
         lent = lent_memory.Lent([b"frame"])
@@ -192,16 +374,19 @@ class TestOfOneProcess:
         lent = lent_memory.Lent([pickle.dumps("kept")])
         borrowed = lent_memory.Borrowed(lent.address)
         del lent
-        assert pickle.load(borrowed.file_at(0)) == "kept"
-        borrowed.close()
+        assert pickle.load(borrowed.at(len(borrowed.read(0, 16)))) == "kept"
 
     def test_what_others_have_there_is_refused(self, tmp_path: Path) -> None:
         other = lent_memory.Lent([b"frame"])
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
-        for path in (other.address.path, str(pipe), str(tmp_path), "/dev/null", "/no/such/file"):
-            assert not lent_memory.can_borrow(lent_memory.Address(path, b"another's cookie", (5,)))
+        read_end, write_end = os.pipe()
+        own = f"/proc/{os.getpid()}/fd/{read_end}"
+        for path in (other.address.path, own, str(pipe), str(tmp_path), "/dev/null", "/no/such/file"):
+            assert not lent_memory.can_borrow(lent_memory.Address(path, b"another's cookie"))
         assert not lent_memory.can_borrow(None)
+        os.close(read_end)
+        os.close(write_end)
 
     def test_nothing_stays_open_of_what_could_not_be_lent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lent_memory, "_write", _refuse)
@@ -213,4 +398,106 @@ class TestOfOneProcess:
         monkeypatch.delattr(os, "memfd_create")
         with pytest.raises(OSError, match="Linux"):
             lent_memory.Lent([b"frame"])
-        assert transport_module._lent([b"frame"]) is None
+        assert lent_memory.lend([b"frame"]) is None
+
+
+class TestTaking:
+    """What a borrower says when it has read all for the last time."""
+
+    def test_its_lender_may_use_the_memory_again(self) -> None:
+        lent = lent_memory.Lent([b"first"])
+        reader = lent_memory.Taken(lent.address).at(lent.starts[0])
+        assert reader.read() == b"first"
+        assert not lent.is_taken()
+        del reader
+        assert lent.is_taken()
+        assert not lent_memory.can_borrow(lent.address)
+        lent.renew()
+        assert not lent.is_taken()
+        start = lent.add([b"second"])
+        assert lent_memory.Borrowed(lent.address).at(start).read() == b"second"
+
+    def test_reading_it_early_says_nothing(self) -> None:
+        lent = lent_memory.Lent([b"first"])
+        lent_memory.Borrowed(lent.address).at(lent.starts[0]).read()
+        assert not lent.is_taken()
+
+    def test_much_goes_back_to_the_system(self) -> None:
+        lent = lent_memory.Lent([bytes(lent_memory.MOST_SPARE)])
+        lent_memory.Taken(lent.address)
+        assert lent.is_taken()
+        assert lent.size() == 0
+
+    def test_a_file_that_has_a_name_is_left_as_it_is(self, tmp_path: Path) -> None:
+        file = tmp_path / "precious"
+        file.write_bytes(b"0123456789abcdef and more")
+        with file.open("rb") as opened:
+            address = lent_memory.Address(f"/proc/{os.getpid()}/fd/{opened.fileno()}", b"0123456789abcdef")
+            lent_memory.Taken(address)
+        assert file.read_bytes() == b"0123456789abcdef and more"
+
+
+class TestLender:
+    def lend(self, lender: Any, client: str, number: int, size: int = 100) -> Any:
+        lent = lender.memory()
+        lent.add([bytes(size)])
+        lender.lend(client, number, lent)
+        return lent
+
+    def test_memory_is_used_again_when_it_was_taken(self) -> None:
+        lender = lent_results.Lender()
+        first = self.lend(lender, "client", 1)
+        lender.take_back("client", [1])  # heard, and being read
+        assert self.lend(lender, "client", 2) is not first
+        lent_memory.Taken(first.address)
+        assert self.lend(lender, "client", 3) is first
+
+    def test_taken_is_enough(self) -> None:
+        """Of a client that has its last result nothing more is heard."""
+        lender = lent_results.Lender()
+        first = self.lend(lender, "one", 1)
+        lent_memory.Taken(first.address)
+        lender.take_back("another", [])
+        assert self.lend(lender, "another", 1) is first
+
+    def test_what_nobody_heard_of_is_kept(self) -> None:
+        lender = lent_results.Lender()
+        first = self.lend(lender, "client", 1)
+        for number in range(2, 5):
+            lender.take_back("client", [number - 1] if number > 2 else [])
+            assert self.lend(lender, "client", number) is not first
+        assert lent_memory.can_borrow(first.address)
+
+    def test_little_is_kept_for_later(self) -> None:
+        lender = lent_results.Lender()
+        for number in range(10):
+            self.lend(lender, "client", number, lent_memory.MOST_SPARE // 3)
+        gc.collect()
+        assert len(lent_now()) == 10
+        lender.take_back("client", range(10))
+        gc.collect()
+        assert len(lent_now()) == 2
+
+    def test_no_more_than_so_much_is_lent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lent_results, "MOST_LENT", 1000)
+        lender = lent_results.Lender()
+        assert lender.may_lend(1000)
+        self.lend(lender, "client", 1, 500)
+        assert not lender.may_lend(500)
+        lender.take_back("client", [1])
+        assert lender.may_lend(1000)
+
+    def test_what_was_lent_to_clients_that_are_gone_is_let_go_of(self) -> None:
+        lender = lent_results.Lender()
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as another:
+            lender.introduce("another", lent_memory.Address(f"/proc/{another.pid}/fd/3", b""))
+            lender.introduce("without a probe", None)
+            lost = self.lend(lender, "another", 1)
+            kept = self.lend(lender, "without a probe", 1)
+            lender.introduce("third", None)
+            addresses = lost.address, kept.address
+            del lost, kept
+            assert [lent_memory.can_borrow(address) for address in addresses] == [True, True]
+            another.communicate(b"end")
+        lender.introduce("fourth", None)
+        assert [lent_memory.can_borrow(address) for address in addresses] == [False, True]
