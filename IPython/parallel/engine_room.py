@@ -28,6 +28,7 @@ from .errors import ClusterGone, InitializerFailed
 from .known_results import KnownResults
 from .rebuilt_errors import rebuild_exception
 from .task_result import TaskResult
+from .traits import trait
 
 if TYPE_CHECKING:
     from .call_pickling import FreshFunction, PickledFunction
@@ -135,7 +136,7 @@ class EngineRoom:
                 result._task.allow_retries(retries)  # type: ignore[union-attr]
             self._put(view, line, (result._task,), (result,))  # type: ignore[arg-type]
         else:
-            self._register(view, (result,))
+            self._register(view, result)
             result.fail(error)
             line.tell_over((result,))
         line.tell_submitted(chunk_size or 1)
@@ -216,7 +217,11 @@ class EngineRoom:
         whole: MapResult | None = None,
     ) -> None:
         try:
-            self._register(view, results, whole)
+            if whole is None:
+                for result in results:
+                    self._register(view, result)
+            else:
+                self._register_next(view, results, whole)
             self.dispatcher.submit(line, tasks)
         except BaseException:
             self.forget(results)
@@ -238,29 +243,36 @@ class EngineRoom:
         result, error = self._make(function, args, kwargs, name, label)
         result._parent = None if parent is None else parent._tally
         if error is not None:
-            self._register(view, (result,))
+            self._register(view, result)
             result.fail(error)
             return result
         result._task.allow_retries(retries)  # type: ignore[union-attr]
         try:
-            self._register(view, (result,))
+            self._register(view, result)
             self.dispatcher.hold(Line(call_pickling.CLIENT), result._task)  # type: ignore[arg-type]
         except BaseException:
             self.forget((result,))
             raise
         return result
 
-    def _register(self, view: Any, results: Sequence[TaskResult], whole: MapResult | None = None) -> None:
-        """Let the client and the view find calls by their ids, as they find messages; those that come next of a map."""
+    def _register(self, view: Any, result: TaskResult) -> None:
+        """Let the client and the view find a call by its id, as they find messages."""
+        client = self.client
+        result._view = view
+        msg_id = result._msg_id = self.results.add_new(result)
+        client._futures[msg_id] = result
+        for owner in (client, view):
+            trait(owner, "outstanding").add(msg_id)
+            trait(owner, "history").append(msg_id)
+
+    def _register_next(self, view: Any, results: Sequence[TaskResult], whole: MapResult) -> None:
+        """The same for the calls that come next of a map."""
         client = self.client
         start, msg_ids = self.results.new_ids(len(results))
         for result, msg_id in zip(results, msg_ids, strict=True):
             result._msg_id = msg_id
             result._view = view
-        if whole is None:
-            self.results.add(results)
-        else:
-            self.results.add_run(start, len(results), whole, len(whole._tasks))
+        self.results.add_run(start, len(results), whole, len(whole._tasks))
         client._futures.update(zip(msg_ids, results, strict=True))
         for owner in (client, view):
             owner.outstanding.update(msg_ids)

@@ -30,6 +30,7 @@ from .held_calls import submit_held
 from .on_engines.namespaces import FIXED
 from .pool_mixin import only_guards_the_terminal
 from .task_result import TaskResult
+from .traits import trait
 from .view_state import ViewState, state_of
 
 _UNSET: Any = object()
@@ -145,8 +146,8 @@ def submit(self: View, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
             state.check()
             held = submit_held(self, fn, args, kwargs, {})
             return _submit_alone(self, fn, args, kwargs) if held is None else held
-    return room_of(self.client).submit(
-        self, line, fn, args, kwargs, name=getname(fn), label=self.label, retries=state.retries
+    return room_of(trait(self, "client")).submit(
+        self, line, fn, args, kwargs, name=getname(fn), label=trait(self, "label"), retries=state.retries
     )
 
 

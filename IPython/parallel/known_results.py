@@ -52,6 +52,16 @@ class KnownResults:
         prefix = self._prefix
         return start, [f"{prefix}{n}" for n in range(start, start + number)]
 
+    def add_new(self, result: Any) -> str:
+        """Let one result be found by a new id; the id."""
+        with self._adding:
+            msg_id = f"{self._prefix}{self._next}"
+            self._next += 1
+            self._refs[msg_id] = weakref.ref(result)
+            if len(self._refs) > self._limit:
+                self._forget_dead_results()
+        return msg_id
+
     def add(self, results: Sequence[Any]) -> None:
         """Let results be found by the ids that they have."""
         added = [(result._msg_id, weakref.ref(result)) for result in results]

@@ -34,6 +34,7 @@ from ipyparallel.client.remotefunction import getname
 from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.controller.app import IPController
 from ipyparallel.engine import app as engine_app
+from ipyparallel.engine import nanny
 from ipyparallel.engine.kernel import IPythonParallelKernel
 from ipyparallel.error import (
     CompositeError,
@@ -48,6 +49,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 import IPython.parallel  # noqa: F401 (its import is what installs the patches)
 from IPython.parallel import originals
 from IPython.parallel.tests.contracts.harness import PATIENCE
+from IPython.parallel.traits import trait
 
 
 def parameters(function: Any) -> list[str]:
@@ -479,3 +481,50 @@ class TestEngine:
 
     def test_the_controller_is_an_application(self) -> None:
         assert callable(IPController.launch_instance)
+
+
+class TestTraits:
+    """`traits.trait` looks where traitlets keeps values; `engine_room` changes in place what it finds there."""
+
+    def test_it_finds_what_the_attribute_is(self, client: Client) -> None:
+        view = client.load_balanced_view()
+        for owner, names in ((client, ("outstanding", "history")), (view, ("outstanding", "history", "client"))):
+            for name in names:
+                assert trait(owner, name) is getattr(owner, name)
+        view.label = "own"
+        assert trait(view, "label") == view.label == "own"
+
+    def test_a_default_that_nobody_asked_for(self) -> None:
+        class Owner(traitlets.HasTraits):
+            late = traitlets.Any()
+
+            @traitlets.default("late")
+            def _late(self) -> list[int]:
+                return [1]
+
+        owner = Owner()
+        assert "late" not in owner._trait_values
+        assert trait(owner, "late") == [1]
+        assert trait(owner, "late") is owner.late
+
+
+class TestStartingAnEngine:
+    """`cluster_programs.ENGINE` forks the nanny that this would start, and is told when the engine has registered."""
+
+    def test_the_nanny_is_started_by_a_function_of_the_module(self) -> None:
+        assert engine_app.start_nanny is nanny.start_nanny
+        assert "return start_nanny(" in inspect.getsource(engine_app.IPEngine.start_nanny)
+        assert "nanny_url, self.nanny_pipe = self.start_nanny(" in inspect.getsource(
+            engine_app.IPEngine.complete_registration
+        )
+        # What a nanny reads from its standard input and writes to its standard output.
+        assert "pickle.dumps(kwargs)" in inspect.getsource(nanny.start_nanny)
+        assert "pickle.load(f)" in inspect.getsource(nanny.main)
+        assert "self.pipe.write(" in inspect.getsource(nanny.KernelNanny)
+
+    def test_registration_is_completed_by_a_coroutine(self) -> None:
+        assert inspect.iscoroutinefunction(engine_app.IPEngine.complete_registration)
+
+    def test_the_controller_still_sleeps(self) -> None:
+        """Where it does not, `cluster_programs.CONTROLLER` need not keep it from that."""
+        assert "time.sleep(" in inspect.getsource(IPController.init_hub)
