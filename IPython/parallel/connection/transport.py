@@ -25,7 +25,7 @@ from ipyparallel.serialize import canning
 from ..dispatch.carrier import EngineLeft
 from ..dispatch.groups import Group
 from ..dispatch.steady_locks import SteadyLock
-from ..dispatch.wire import PLAIN, EngineGone, HadBegun, Lost, News, Outcome, Report, Unknown
+from ..dispatch.wire import PLAIN, HadBegun, Lost, Outcome, Report, Unknown
 from ..engine_bundle import PYTHON, EngineFunction, load
 from ..errors import ClusterGone, EngineDied
 from . import remote_journals, stock_messages
@@ -35,7 +35,7 @@ from .roll_call import RollCall
 _revoke = load().journal.revoke
 lent_memory = load().lent_memory
 _removing = SteadyLock()
-_Hear = Callable[[News], None]
+_Hear = Callable[["Report | Lost"], None]
 
 
 class _Letter(NamedTuple):
@@ -161,7 +161,7 @@ class Transport:
             self._journals[engine], can_borrow, its_probe = answer
             if can_borrow:
                 self._borrowers.add(engine)
-            if lent_memory.can_borrow(its_probe):
+            if lent_memory.can_borrow(its_probe, lent_memory.Taken):
                 self._lenders.add(engine)
         for letter in waiting:
             try:
@@ -243,6 +243,7 @@ class Transport:
 
     def close(self) -> None:
         """Send no more. Any thread."""
+        self._probe = None  # by which engines see that nobody will take what they have lent
         self._channel.close()
 
     def died(self, engine: str | None, call: str) -> Exception:
@@ -276,18 +277,18 @@ def _unsent(error: BaseException) -> Lost:
     return Lost(lambda call: error, sent=not gone)
 
 
-def _news(content: dict[str, Any], frames: Sequence[Any], final: bool) -> News | None:
-    """What a report says. On a receiving thread."""
+def _news(content: dict[str, Any], frames: Sequence[Any], final: bool) -> Report | Lost | None:
+    """What a report says; None if that is to be learned from what comes later. On a receiving thread."""
     if final and content["status"] != "ok":
         failure = RemoteError(content.get("ename", content["status"]), content.get("evalue", ""), "")
         return Lost(lambda call: failure)
     try:
         return read_report(frames, final=final)
-    except lent_memory.NotThere:
-        # An early report's: the final one says the same, and may have been read before.
-        return EngineGone() if final else None
-    except Exception as error:  # `error` ends with this block
-        unreadable = error
+    except Exception as error:
+        if isinstance(error, OSError) and (not final or lent_memory.is_gone(error)):
+            # What an early report says, the final one says again. What an engine had that is gone, the Hub will tell.
+            return None
+        unreadable = error  # `error` ends with this block
         return Lost(lambda call: unreadable)
 
 
@@ -322,8 +323,8 @@ def _remove_last(history: list[str], msg_id: str) -> None:
 def _until_over(group: Group, report: _Hear) -> _Hear:
     """Report, and let go of what is kept for a group when it is over."""
 
-    def hear(news: News) -> None:
-        if not isinstance(news, Report) or news.final:
+    def hear(news: Report | Lost) -> None:
+        if isinstance(news, Lost) or news.final:
             group.keeps = None
         report(news)
 

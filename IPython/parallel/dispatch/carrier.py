@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .groups import Group
-from .wire import HadBegun, News, Unknown
+from .wire import HadBegun, Lost, Report, Unknown
 
 
 class EngineLeft(Exception):
@@ -37,7 +37,7 @@ class Carrier(Protocol):
     def died(self, engine: str | None, call: str) -> Exception:
         """The error of a call whose engine is gone."""
 
-    def send(self, group: Group, report: Callable[[News], None]) -> None:
+    def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
         """Send `group`; call `report`, which never blocks, with each report until a final one. Any thread.
 
         Raises
@@ -46,7 +46,7 @@ class Carrier(Protocol):
             If the engine is gone, and nothing was sent.
         """
 
-    def ask(self, group: Group, report: Callable[[News], None]) -> None:
+    def ask(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
         """Ask the engine what has become of a group that was sent; the answer is a final report. Any thread.
 
         A group that the engine never got is given back. May do nothing, if it cannot be asked now.

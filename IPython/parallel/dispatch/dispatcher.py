@@ -40,7 +40,7 @@ from .groups import Group
 from .lines import Line, Task
 from .schedule import Schedule
 from .steady_locks import SteadyCondition, SteadyLock
-from .wire import EngineGone, HadBegun, Lost, Outcome, Report, Unknown
+from .wire import HadBegun, Lost, Outcome, Report, Unknown
 
 _logger = logging.getLogger(__name__)
 
@@ -302,7 +302,7 @@ class Dispatcher:
             self._inbox.put((group, Lost(inbox.always(error))))
         group.sent()
         if group.engine not in self._schedule.engines:  # it left just now, and was buried without this group
-            self._inbox.put((group, EngineGone()))
+            self._inbox.put((group, inbox.GONE))
 
     def _recover(self, groups: list[Any]) -> None:
         """Ctrl-C came while these were made or sent: what did not leave waits again, what may have is asked for."""
@@ -351,7 +351,7 @@ class Dispatcher:
             self._hear_report(group, news)
         elif isinstance(news, Lost):
             self._lose(group, news)
-        elif group.pending:  # else what was gone was said before
+        else:
             self._bury(group.engine, [group])
 
     def _hear_of_cluster(self, news: Any) -> None:

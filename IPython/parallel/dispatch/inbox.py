@@ -10,16 +10,17 @@ from __future__ import annotations
 import queue
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from .groups import Group
 from .lines import Task
-from .wire import PLAIN, HadBegun, News, Report
+from .wire import PLAIN, HadBegun, Lost, Report
 
 # Reports of up to that many calls may be handled on the thread that receives them.
 _FEW = 4
-# News of no group.
-ENGINES, DOUBT, LOOK = "engines", "doubt", "look"
+# News of no group, and of one whose engine is gone.
+ENGINES, DOUBT, LOOK, GONE = "engines", "doubt", "look", "gone"
 
 
 class _Dispatcher(Protocol):
@@ -60,14 +61,14 @@ def teller(
 
 def hearer(
     dispatcher_ref: weakref.ref[_Dispatcher], inbox: queue.SimpleQueue[Any], group: Group
-) -> Callable[[News], None]:
+) -> Callable[[Report | Lost], None]:
     """What the transport calls with reports of `group`: it must neither block nor keep the dispatcher alive.
 
     Handing a report to the dispatcher's thread costs more than a small call. What nobody's code is needed for is done
     on the thread that calls, if nothing waits that came before.
     """
 
-    def hear(news: News) -> None:
+    def hear(news: Report | Lost) -> None:
         dispatcher = dispatcher_ref() if inbox.empty() and _is_light(news) else None
         if dispatcher is None:
             inbox.put((group, news))
@@ -77,7 +78,7 @@ def hearer(
     return hear
 
 
-def _is_light(news: News) -> bool:
+def _is_light(news: Report | Lost) -> bool:
     """Whether a report is of a few calls whose outcomes are plain values: nothing to unpickle, print or raise."""
     return (
         isinstance(news, Report)
@@ -102,3 +103,6 @@ def serve(inbox: queue.SimpleQueue[Any], dispatcher_ref: weakref.ref[_Dispatcher
             return
         dispatcher.hear_safely(*item)
         del dispatcher, item
+    with suppress(queue.Empty):
+        while True:
+            inbox.get_nowait()  # nobody hears of it any more, and it may hold memory

@@ -47,14 +47,6 @@ class Lost(NamedTuple):
     sent: bool = True
 
 
-class EngineGone(NamedTuple):
-    """News of a group whose engine is gone, and left no report."""
-
-
-News = Report | Lost | EngineGone
-"""What a group's carrier tells of it."""
-
-
 class HadBegun(NamedTuple):
     """The number of the last group that an engine began, and how many of its calls it began."""
 

@@ -20,6 +20,7 @@ import contextlib
 import contextvars
 import itertools
 import logging
+import os
 import pickle
 import signal
 import sys
@@ -49,6 +50,9 @@ from .running_group import RunningGroup, Watchdog
 FUNCTIONS_KEPT = 512
 # `signal.signal` makes enumerations of what it is given and gives back, at a price beyond that of a small call.
 _set_handler = _signal.signal
+
+# Seconds that an engine which ends waits for clients to take results. They do as soon as they have the report.
+_PATIENCE_AT_END = 1.0
 
 _NO_KEYWORDS: dict[str, Any] = {}
 
@@ -113,6 +117,11 @@ class Runner:
             self._journal = self._journal or journal.Journal()
             return self._journal.address(client)
         return None
+
+    def end(self, owner: int) -> None:
+        """This process ends, and with it what it has lent: to be taken at once, or never. Of the engine's own only."""
+        if os.getpid() == owner:
+            self._lender.wait(_PATIENCE_AT_END)
 
     def run_group(self, frames: list[Any]) -> list[bytes]:
         """Run the calls in `frames`; the report, as frames. On the engine's main thread."""

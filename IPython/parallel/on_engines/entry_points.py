@@ -4,6 +4,7 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import socket
@@ -39,6 +40,7 @@ def runner() -> Runner:
     )
     door = shell_door.open_door(kernel, made.run_group)
     forked_children.let_go(made.interrupt, made.output.leave_to_parent)
+    atexit.register(made.end, os.getpid())
     return made
 
 

@@ -23,10 +23,12 @@ from typing import Any, NamedTuple
 
 # Less goes faster with the message.
 LEAST = 256 * 1024
-_COOKIE_BYTES = 16
-_PATH = re.compile("/proc/[0-9]+/fd/[0-9]+")
-# What of it stays with the lender to be used again.
+# Memory of more than that is not used again.
 MOST_SPARE = 32 << 20
+
+# It begins with the cookie by which a borrower knows it, and the one of those who have taken what is there.
+_COOKIE = 16
+_PATH = re.compile("/proc/([0-9]+)/fd/[0-9]+")
 
 
 class Address(NamedTuple):
@@ -37,7 +39,11 @@ class Address(NamedTuple):
 
 
 class NotThere(OSError):
-    """Nothing is lent at an address (any more): the lender is gone, or somebody else in its place."""
+    """Nothing is lent at an address (any more)."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} is not what was lent: {reason}")
+        self.path = path
 
 
 class Lent:
@@ -51,6 +57,8 @@ class Lent:
     Attributes
     ----------
     address : Address
+    size : int
+        How many bytes there are.
     starts : list of int
         Where each piece begins.
 
@@ -70,9 +78,9 @@ class Lent:
 
     def renew(self) -> None:
         """Begin anew in the same memory, once it was taken: memory that is there costs a fraction of new one."""
-        cookie = secrets.token_bytes(_COOKIE_BYTES)
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        self.add([cookie])
+        cookie = secrets.token_bytes(_COOKIE)
+        self.size = 0
+        self.add([cookie, bytes(_COOKIE)])
         self.address = Address(f"/proc/{os.getpid()}/fd/{self._fd}", cookie)
 
     def add(self, frames: Iterable[Any]) -> int:
@@ -83,18 +91,17 @@ class Lent:
         OSError
             If there is no more memory.
         """
-        start = os.lseek(self._fd, 0, os.SEEK_CUR)
+        start = self.size
+        # Where the last piece that is whole ends: there may have been no room for all of one.
+        os.lseek(self._fd, start, os.SEEK_SET)
         for frame in frames:
             _write(self._fd, memoryview(frame).cast("B"))
+        self.size = os.lseek(self._fd, 0, os.SEEK_CUR)
         return start
 
     def is_taken(self) -> bool:
         """Whether who borrowed it said that nothing of it will be read any more."""
-        return os.pread(self._fd, _COOKIE_BYTES, 0) != self.address.cookie
-
-    def size(self) -> int:
-        """How many bytes there are."""
-        return os.fstat(self._fd).st_size
+        return os.pread(self._fd, _COOKIE, _COOKIE) == self.address.cookie
 
     def __del__(self, close: Any = os.close) -> None:  # of an exiting interpreter, modules may be gone
         if self._fd >= 0:
@@ -133,19 +140,20 @@ class Borrowed:
 
     def __init__(self, address: Address) -> None:
         self._fd = -1
+        self.address = address
         path, cookie = address
         if not _PATH.fullmatch(path):
-            raise NotThere(f"{path!r} is not where memory is lent")
+            raise NotThere(path, "nothing is lent there")
         try:
             # In another process of that number, anything may be open: a pipe would wait for who writes to it.
             self._fd = os.open(path, self._access | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except (FileNotFoundError, ProcessLookupError, PermissionError, IsADirectoryError) as error:
-            raise NotThere(*error.args) from None
-        if not stat.S_ISREG(os.fstat(self._fd).st_mode) or self.read(0, _COOKIE_BYTES) != cookie:
-            raise NotThere(f"{path} is not what was lent")
-
-    def read(self, start: int, size: int) -> bytes:
-        return os.pread(self._fd, size, start)
+            raise NotThere(path, str(error.strerror)) from None
+        # The size first: where the cookie is still the one that was sent, that size is of what was lent with it.
+        status = os.fstat(self._fd)
+        self._size = status.st_size
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink or os.pread(self._fd, _COOKIE, 0) != cookie:
+            raise NotThere(path, "it is another's")
 
     def at(self, start: int) -> io.BufferedReader:
         """A file that reads on from there."""
@@ -160,17 +168,23 @@ class Borrowed:
 
 
 class Taken(Borrowed):
-    """Memory that is read for the last time: then its lender may use it for other things."""
+    """Memory that is read for the last time: then its lender may use it for other things.
+
+    Whatever its lender has made of it since another has taken the same: to say so again changes nothing.
+    """
 
     _access = os.O_RDWR
 
-    def __del__(self, os: Any = os, most_spare: int = MOST_SPARE, no_cookie: bytes = bytes(_COOKIE_BYTES)) -> None:
-        # Whatever path somebody sent us: a file that has a name is not written to.
-        if self._fd >= 0 and (status := os.fstat(self._fd)).st_nlink == 0:
-            if status.st_size > most_spare:
-                os.ftruncate(self._fd, 0)
-            else:
-                os.pwrite(self._fd, no_cookie, 0)
+    def __init__(self, address: Address) -> None:
+        self._taker = 0
+        super().__init__(address)
+        self._taker = os.getpid()
+
+    def __del__(self, os: Any = os, most: int = MOST_SPARE, where: int = _COOKIE) -> None:
+        if self._taker == os.getpid():  # a forked child has no part in it
+            os.pwrite(self._fd, self.address.cookie, where)
+            if self._size > most:
+                os.ftruncate(self._fd, 2 * where)
         super().__del__()
 
 
@@ -178,29 +192,43 @@ class _Reading(io.RawIOBase):
     """Borrowed memory as a file; several may be read at the same time."""
 
     def __init__(self, borrowed: Borrowed, position: int) -> None:
-        self._borrowed = borrowed
+        self._borrowed: Borrowed | None = borrowed
         self._position = position
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self._borrowed is None:
+            raise ValueError("it was closed")
         size = self._borrowed.read_into(self._position, buffer)
         self._position += size
         return size
 
+    def close(self) -> None:
+        self._borrowed = None
+        super().close()
 
-def is_gone(address: Address) -> bool:
-    """Whether the process that lent this is certainly gone."""
-    return not os.path.exists(os.path.dirname(os.path.dirname(address.path)))
 
-
-def can_borrow(probe: Address | None) -> bool:
-    """Whether this process can read what the one that made `probe` lends."""
+def can_borrow(probe: Address | None, kind: type[Borrowed] = Borrowed) -> bool:
+    """Whether this process can read what the one that made `probe` lends, in that way."""
     if probe is None:
         return False
     try:
-        Borrowed(probe)
+        kind(Address._make(probe))
     except OSError:
         return False
     return True
+
+
+def is_gone(error: OSError) -> bool:
+    """Whether something is not there because the process that had lent it has ended."""
+    found = _PATH.fullmatch(error.path) if isinstance(error, NotThere) else None
+    if found is None:
+        return False
+    try:
+        return not os.listdir(f"/proc/{found[1]}/fd")  # while it is ending
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    except OSError:
+        return False

@@ -11,15 +11,23 @@ memory that is there already costs a fraction of what new memory does.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import pickle
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from .lent_memory import LEAST, MOST_SPARE, Address, Lent, is_gone
+from .lent_memory import LEAST, MOST_SPARE, Address, Borrowed, Lent, NotThere, can_borrow
 from .shipping import Chunks
 
 # Of what nobody has taken yet. More goes with the reports: it may be for clients that are gone, and never take it.
 MOST_LENT = 1 << 30
+# Each is an open file.
+_MOST_SPARES = 16
+
+
+class NoMemory(Exception):
+    """There is no (more) memory to be lent."""
 
 
 class Lender:
@@ -28,19 +36,22 @@ class Lender:
     def __init__(self) -> None:
         self._lent: dict[tuple[str, int], Lent] = {}
         self._spare: deque[Lent] = deque()
-        self._clients: dict[str, Address | None] = {}
+        self._clients: dict[str, Address] = {}
 
     def introduce(self, client: str, probe: Address | None) -> None:
         """Meet a client, and what it lends itself: when that is gone, so is the client. Forget those that are."""
-        gone = {client for client, its in self._clients.items() if its is not None and is_gone(its)}
-        self._lent = {key: lent for key, lent in self._lent.items() if key[0] not in gone}
-        for client_gone in gone:
-            del self._clients[client_gone]
-        self._clients[client] = probe
+        self._forget_gone()
+        if probe is not None and can_borrow(probe):
+            self._clients[client] = probe
+
+    def _forget_gone(self) -> None:
+        for gone in [known for known, its in self._clients.items() if _is_not_there(its)]:
+            del self._clients[gone]
+            self._lent = {key: lent for key, lent in self._lent.items() if key[0] != gone}
 
     def may_lend(self, size: int) -> bool:
         """Whether so many bytes more may be lent."""
-        return size + sum(lent.size() for lent in self._lent.values()) <= MOST_LENT
+        return size + sum(lent.size for lent in self._lent.values()) <= MOST_LENT
 
     def memory(self) -> Lent:
         """Memory to write results into.
@@ -66,8 +77,25 @@ class Lender:
         for key, lent in list(self._lent.items()):
             if (key[0] == client and key[1] in heard) or lent.is_taken():
                 self._spare.append(self._lent.pop(key))
-        while sum(spare.size() for spare in self._spare) > MOST_SPARE:
+        while len(self._spare) > _MOST_SPARES or sum(spare.size for spare in self._spare) > MOST_SPARE:
             self._spare.popleft()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until all was taken: this process ends."""
+        self._forget_gone()
+        deadline = time.monotonic() + seconds
+        while not all(lent.is_taken() for lent in self._lent.values()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def _is_not_there(probe: Address) -> bool:
+    try:
+        Borrowed(probe)
+    except NotThere:
+        return True
+    except OSError:  # nobody knows
+        return False
+    return False
 
 
 class LargeChunks(Chunks):
@@ -84,6 +112,11 @@ class LargeChunks(Chunks):
     ----------
     start : int or None
         Where the pickle begins in lent memory, if it is there: after `finish`.
+
+    Raises
+    ------
+    NoMemory
+        By `write` and `finish`.
     """
 
     def __init__(self, may_lend: Callable[[int], bool], memory: Callable[[], Lent]) -> None:
@@ -93,7 +126,9 @@ class LargeChunks(Chunks):
         self.start: int | None = None
 
     def write(self, piece: Any) -> None:
-        size = len(piece) if type(piece) is bytes else memoryview(piece).nbytes
+        if type(piece) is pickle.PickleBuffer:
+            piece = piece.raw()
+        size = len(piece)
         # At once: this may be memory that is there during this call only.
         if size >= LEAST and (self.start is not None or self._may_lend(size)):
             self._put([*self, piece])
@@ -108,6 +143,9 @@ class LargeChunks(Chunks):
             self._put(self)
 
     def _put(self, pieces: Iterable[Any]) -> None:
-        start = self._memory().add(pieces)
+        try:
+            start = self._memory().add(pieces)
+        except OSError as error:
+            raise NoMemory() from error
         if self.start is None:
             self.start = start

@@ -58,12 +58,13 @@ class RunningGroup:
     def dump(self, value: Any) -> bytes | range | int:
         """Pickle a value; what stands for that in an outcome."""
         if self._lender is not None:
-            with contextlib.suppress(OSError):  # no more memory to lend: it goes with the report
+            with contextlib.suppress(lent_results.NoMemory):  # it goes with the report
                 return self._dump_to_lend(value, self._lender)
         return self.placed(shipping.dump_frames(value))
 
     def _dump_to_lend(self, value: Any, lender: lent_results.Lender) -> bytes | range | int:
-        chunks = lent_results.LargeChunks(lender.may_lend, self._memory)
+        own = 0 if self.lent is None else self.lent.size
+        chunks = lent_results.LargeChunks(lambda size: lender.may_lend(size + own), self._memory)
         shipping.Pickler(chunks).dump(value)
         chunks.finish()
         return self.placed(chunks.frames()) if chunks.start is None else chunks.start

@@ -428,7 +428,10 @@ def loads(data: Any) -> Any:
     """Unpickle what came in one piece, in a list of frames, or in a file."""
     if type(data) is list:
         return pickle.load(io.BufferedReader(_Frames(data)))
-    return pickle.load(data) if isinstance(data, io.BufferedReader) else pickle.loads(data)
+    if isinstance(data, io.BufferedReader):
+        with data:  # whatever becomes of it: an error would keep it open
+            return pickle.load(data)
+    return pickle.loads(data)
 
 
 def dumps(value: Any) -> bytes:

@@ -42,13 +42,16 @@ ENGINE = """
 import os, sys
 if sys.path[:1] == [""]:
     sys.path[0] = os.getcwd()
-import threading
+import pickle, threading, traceback
 from ipyparallel.engine import app, nanny
 from ipyparallel.serialize.canning import can
 class Engine(app.IPEngine):
     async def complete_registration(self, *args, **kwargs):
         await super().complete_registration(*args, **kwargs)
+        if nannys_orders is not None:
+            nannys_orders.close()  # if it was not asked for, it ends
         self.loop.add_callback(can, None)
+nannys_orders = nannys_answer = None
 def fork_nanny():
     orders, tell = os.pipe()
     said, answer = os.pipe()
@@ -65,16 +68,19 @@ def fork_nanny():
         nanny.main()
     except EOFError:
         pass
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(0)
 def start_nanny(**about):
-    import pickle
-    with nannys_orders:
-        pickle.dump(dict(about, pid=os.getpid()), nannys_orders)
-    url = nannys_answer.readline().decode().strip()
-    if not url:
-        raise RuntimeError("the nanny failed")
-    return url, nannys_answer
+    url = ""
+    try:
+        with nannys_orders:
+            pickle.dump(dict(about, pid=os.getpid()), nannys_orders)
+        url = nannys_answer.readline().decode().strip()
+    except BrokenPipeError:
+        pass
+    return (url, nannys_answer) if url else nanny.start_nanny(**about)
 if sys.platform == "linux" and threading.active_count() == 1 and hasattr(app, "start_nanny"):
     nannys_orders, nannys_answer = fork_nanny()
     app.start_nanny = start_nanny

@@ -357,7 +357,7 @@ def _cluster_on(directory: Path, n: int) -> Cluster:
         controller_args=[
             "--IPController.reuse_files=True",
             f"--HeartMonitor.period={beat}",
-            f"--HeartMonitor.max_heartmonitor_misses={DEAD_AFTER_MS // beat}",
+            f"--HeartMonitor.max_heartmonitor_misses={max(1, DEAD_AFTER_MS // beat)}",
         ],
         # `stop` ends the processes in its own way and must not be reported as a failure on our user's terminal.
         shutdown_atexit=False,

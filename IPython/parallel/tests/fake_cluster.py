@@ -43,7 +43,7 @@ from IPython.parallel.connection.transport import frames_of, question_about, rea
 from IPython.parallel.dispatch.carrier import EngineLeft
 from IPython.parallel.dispatch.groups import Engine, Group
 from IPython.parallel.dispatch.lines import Line, Task
-from IPython.parallel.dispatch.wire import PLAIN, Lost, News, Unknown
+from IPython.parallel.dispatch.wire import PLAIN, Lost, Report, Unknown
 from IPython.parallel.engine_bundle import PYTHON
 from IPython.parallel.engine_room import existing_room
 from IPython.parallel.errors import EngineDied
@@ -373,7 +373,7 @@ class FakeTransport(_Cluster):
         self._watchers.append(changed)
         self.doubt = doubt
 
-    def send(self, group: Group, report: Callable[[News], None]) -> None:
+    def send(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
         self.before_send(group)
         if group.engine not in self.members:
             raise EngineLeft(group.engine)
@@ -382,11 +382,11 @@ class FakeTransport(_Cluster):
             self._journals[engine.name], *_ = engine.open_door(group.client)
         engine.receive(self._message(engine, frames_of(group, borrows=hasattr(os, "memfd_create")), report))
 
-    def ask(self, group: Group, report: Callable[[News], None]) -> None:
+    def ask(self, group: Group, report: Callable[[Report | Lost], None]) -> None:
         engine = self.members[group.engine]
         engine.receive(self._message(engine, question_about(group), report))
 
-    def _message(self, engine: FakeEngine, frames: list[Any], report: Callable[[News], None]) -> Message:
+    def _message(self, engine: FakeEngine, frames: list[Any], report: Callable[[Report | Lost], None]) -> Message:
 
         def hear(frames: Any, final: bool) -> None:
             report(read_report(frames, final=final))
@@ -433,6 +433,7 @@ class FakeClient(_Cluster):
 
     def __init__(self, engines: int = 0, *, started: bool = True, output: Any = None) -> None:
         super().__init__(engines, started=started, output=output)
+        self._trait_values = vars(self)
         self.results: dict[str, Any] = {}
         self.history: list[str] = []
         self.outstanding: set[str] = set()

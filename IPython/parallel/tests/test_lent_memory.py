@@ -12,7 +12,9 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ lent_memory, lent_results = load().lent_memory, load().lent_results
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory without a name is Linux's")
 
 LARGE = 1 << 20
+EMPTY = 2 * lent_memory._COOKIE
 
 
 def lent_now() -> list[int]:
@@ -43,7 +46,7 @@ def lent_now() -> list[int]:
         with suppress(OSError):  # that of the listing itself
             if "memfd:IPython.parallel" in os.readlink(entry):
                 sizes.append(entry.stat().st_size)
-    return [size for size in sizes if size > lent_memory._COOKIE_BYTES]
+    return [size for size in sizes if size > EMPTY]
 
 
 @pytest.fixture
@@ -133,7 +136,7 @@ class TestOnACluster:
 
         monkeypatch.setattr(transport_module.lent_memory, "lend", lose)
         view = client.load_balanced_view()
-        with pytest.raises(OSError, match="not what was lent"):
+        with pytest.raises(OSError, match="is not what was lent"):
             view.submit(digest, os.urandom(LARGE)).result(PATIENCE)
         assert view.submit(calls.add, 1, 2).result(PATIENCE) == 3
 
@@ -184,6 +187,35 @@ class Reduced:
         if self.fails:
             raise OSError("cannot be pickled")
         return _rebuilt, (self.parts,)
+
+
+class Unreadable:
+    """Large, and cannot be read where it was not made."""
+
+    def __reduce__(self) -> Any:
+        return _unreadable, (b"x" * LARGE,)
+
+
+def _unreadable(data: bytes) -> Any:
+    raise ZeroDivisionError
+
+
+class FortranBuffer:
+    def __init__(self, size: int) -> None:
+        import numpy
+
+        self.array = numpy.frombuffer(bytes(range(4)) * (size // 4), dtype=numpy.uint8).reshape((4, -1), order="F")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _as_it_is, (pickle.PickleBuffer(self.array),)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def make_fortran_buffer(size: int) -> Any:
+    return FortranBuffer(size)
 
 
 def _rebuilt(parts: Any) -> Any:
@@ -248,6 +280,72 @@ class TestResults:
         next(results)
         assert list(results) == [make(LARGE, n) for n in (4, 5)]
         assert max(size for sizes in heard for size in sizes) < 10_000
+
+    def test_reports_that_come_twice(
+        self, client: Client, heard: list[list[int]], new_gate: Callable[[], Gate]
+    ) -> None:
+        """A call that takes long is asked for, and each question answered with the same report."""
+        view = client.load_balanced_view()
+        for n in range(5):
+            gate = new_gate()
+            call, address = calls.pass_gate, gate.address
+            slow = client[0].submit(lambda call, address, n: (call(address), make(LARGE, n))[1], call, address, n)
+            gate.wait_for_arrivals(1)
+            for _ in range(3):
+                room_of(client).dispatcher._ask(all_groups=True)
+            gate.open()
+            others = [view.submit(make, LARGE, 10 + n) for n in range(10)]
+            assert [other.result(PATIENCE) for other in others] == [make(LARGE, 10 + n) for n in range(10)]
+            assert slow.result(PATIENCE) == make(LARGE, n)
+
+    def test_what_cannot_be_unpickled_is_closed(self, client: Client, heard: list[list[int]]) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        results = [client.load_balanced_view().submit(Unreadable) for _ in range(5)]
+        for result in results:
+            with pytest.raises(ZeroDivisionError):
+                result.result(PATIENCE)
+        assert wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+
+    def test_buffers_of_any_order(self, client: Client, heard: list[list[int]]) -> None:
+        first = client.load_balanced_view().submit(make_fortran_buffer, LARGE).result(PATIENCE)
+        assert bytes(first) == bytes(range(4)) * (LARGE // 4)
+
+    def test_one_that_is_not_there_though_its_engine_is(
+        self, client: Client, heard: list[list[int]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = transport_module.read_report
+
+        def in_vain(frames: Any, *, final: bool) -> Any:
+            head = pickle.loads(frames[0])
+            if head["lent"] is not None:
+                frames = [pickle.dumps(dict(head, lent=(head["lent"][0], b"another's cookie")))]
+            return read(frames, final=final)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(transport_module, "read_report", in_vain)
+            with pytest.raises(OSError, match="it is another's"):
+                client[0].submit(make, LARGE, 1).result(PATIENCE)
+        assert client[0].submit(make, LARGE, 2).result(PATIENCE) == make(LARGE, 2)
+
+    def test_an_early_report_that_cannot_be_read(
+        self, client: Client, heard: list[list[int]], gate: Gate, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The final one says the same."""
+        call, address, read, early = calls.pass_gate, gate.address, transport_module.read_report, []
+
+        def in_vain(frames: Any, *, final: bool) -> Any:
+            if not final:
+                early.append(frames)
+                raise OSError("too many open files")
+            return read(frames, final=final)
+
+        monkeypatch.setattr(transport_module, "read_report", in_vain)
+        mapped = client.load_balanced_view().map(
+            lambda n: (n == 3 and call(address), make(LARGE, n))[1], range(6), chunksize=6
+        )
+        assert wait_until(lambda: early)
+        gate.open()
+        assert list(mapped) == [make(LARGE, n) for n in range(6)]
 
     def test_they_go_with_the_report_to_who_could_not_read_them(
         self, client: Client, heard: list[list[int]], monkeypatch: pytest.MonkeyPatch
@@ -359,7 +457,7 @@ class TestOfOneProcess:
 
     def test_another_process_reads_them(self) -> None:
         lent = lent_memory.Lent([b"frame"])
-        code = f"import sys; f = open({lent.address.path!r}, 'rb'); f.seek(16); print(f.read())"
+        code = f"import sys; f = open({lent.address.path!r}, 'rb'); f.seek(32); print(f.read())"
         assert subprocess.check_output([sys.executable, "-c", code], text=True) == "b'frame'\n"
 
     def test_they_are_gone_with_the_object(self) -> None:
@@ -374,7 +472,7 @@ class TestOfOneProcess:
         lent = lent_memory.Lent([pickle.dumps("kept")])
         borrowed = lent_memory.Borrowed(lent.address)
         del lent
-        assert pickle.load(borrowed.at(len(borrowed.read(0, 16)))) == "kept"
+        assert pickle.load(borrowed.at(EMPTY)) == "kept"
 
     def test_what_others_have_there_is_refused(self, tmp_path: Path) -> None:
         other = lent_memory.Lent([b"frame"])
@@ -411,7 +509,6 @@ class TestTaking:
         assert not lent.is_taken()
         del reader
         assert lent.is_taken()
-        assert not lent_memory.can_borrow(lent.address)
         lent.renew()
         assert not lent.is_taken()
         start = lent.add([b"second"])
@@ -426,15 +523,65 @@ class TestTaking:
         lent = lent_memory.Lent([bytes(lent_memory.MOST_SPARE)])
         lent_memory.Taken(lent.address)
         assert lent.is_taken()
-        assert lent.size() == 0
+        assert os.fstat(lent._fd).st_size == EMPTY
 
-    def test_a_file_that_has_a_name_is_left_as_it_is(self, tmp_path: Path) -> None:
-        file = tmp_path / "precious"
-        file.write_bytes(b"0123456789abcdef and more")
-        with file.open("rb") as opened:
-            address = lent_memory.Address(f"/proc/{os.getpid()}/fd/{opened.fileno()}", b"0123456789abcdef")
-            lent_memory.Taken(address)
-        assert file.read_bytes() == b"0123456789abcdef and more"
+    @pytest.mark.parametrize("size", [LARGE, lent_memory.MOST_SPARE + 1])
+    def test_what_is_not_what_was_lent_is_left_as_it_is(self, tmp_path: Path, size: int) -> None:
+        with (tmp_path / "precious").open("w+b") as named, tempfile.TemporaryFile() as unnamed:
+            for file, cookie in ((named, b"0123456789abcdef"), (unnamed, b"another's cookie")):
+                file.write(b"0123456789abcdef".ljust(size, b"x"))
+                file.flush()
+                with pytest.raises(lent_memory.NotThere, match="it is another's"):
+                    lent_memory.Taken(lent_memory.Address(f"/proc/{os.getpid()}/fd/{file.fileno()}", cookie))
+                gc.collect()
+                file.seek(0)
+                assert file.read() == b"0123456789abcdef".ljust(size, b"x")
+
+    def test_who_takes_the_same_again_takes_nothing_that_came_later(self) -> None:
+        """As where a report comes twice."""
+        lent = lent_memory.Lent([b"first"])
+        first, again = lent_memory.Taken(lent.address), lent_memory.Taken(lent.address)
+        del first
+        assert lent.is_taken()
+        lent.renew()
+        start = lent.add([bytes(lent_memory.MOST_SPARE)])
+        del again
+        assert not lent.is_taken()
+        assert lent_memory.Borrowed(lent.address).at(start).read() == bytes(lent_memory.MOST_SPARE)
+
+    def test_a_forked_child_takes_nothing(self) -> None:
+        lent = lent_memory.Lent([b"first"])
+        taken = lent_memory.Taken(lent.address)
+        if (child := os.fork()) == 0:
+            del taken
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert not lent.is_taken()
+        del taken
+        assert lent.is_taken()
+
+    def test_a_piece_that_had_no_room_leaves_no_trace(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lent = lent_memory.Lent([b"first"])
+        with monkeypatch.context() as patched, pytest.raises(OSError, match="no memory"):
+            write = lent_memory._write
+            patched.setattr(lent_memory, "_write", lambda fd, data: (write(fd, data[:3]), _refuse(fd, data)))
+            lent.add([b"second"])
+        start = lent.add([b"third"])
+        assert lent_memory.Borrowed(lent.address).at(start).read() == b"third"
+
+    def test_who_has_ended(self) -> None:
+        lent = lent_memory.Lent()
+        path = lent.address.path
+        del lent
+        with pytest.raises(lent_memory.NotThere) as not_there:
+            lent_memory.Borrowed(lent_memory.Address(path, b""))
+        assert not lent_memory.is_gone(not_there.value)  # this process is there
+        with subprocess.Popen([sys.executable, "-c", ""]) as another:
+            ended = lent_memory.NotThere(f"/proc/{another.pid}/fd/3", "")
+            assert wait_until(lambda: lent_memory.is_gone(ended))  # not waited for yet: a zombie
+        assert lent_memory.is_gone(ended)
+        assert not lent_memory.is_gone(lent_memory.NotThere("/etc/passwd", ""))
+        assert not lent_memory.is_gone(OSError("another"))
 
 
 class TestLender:
@@ -488,16 +635,29 @@ class TestLender:
         assert lender.may_lend(1000)
 
     def test_what_was_lent_to_clients_that_are_gone_is_let_go_of(self) -> None:
-        lender = lent_results.Lender()
-        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as another:
-            lender.introduce("another", lent_memory.Address(f"/proc/{another.pid}/fd/3", b""))
-            lender.introduce("without a probe", None)
-            lost = self.lend(lender, "another", 1)
-            kept = self.lend(lender, "without a probe", 1)
-            lender.introduce("third", None)
-            addresses = lost.address, kept.address
-            del lost, kept
-            assert [lent_memory.can_borrow(address) for address in addresses] == [True, True]
-            another.communicate(b"end")
-        lender.introduce("fourth", None)
-        assert [lent_memory.can_borrow(address) for address in addresses] == [False, True]
+        """Those whose memory could be borrowed, and cannot any more."""
+        lender, probe = lent_results.Lender(), lent_memory.Lent()
+        lender.introduce("one", probe.address)
+        lender.introduce("without a probe", None)
+        lender.introduce("of another host", lent_memory.Address("/proc/999999999/fd/3", b""))
+        addresses = [self.lend(lender, who, 1).address for who in ("one", "without a probe", "of another host")]
+        lender.introduce("next", None)
+        assert [lent_memory.can_borrow(address) for address in addresses] == [True, True, True]
+        del probe
+        lender.introduce("next but one", None)
+        assert [lent_memory.can_borrow(address) for address in addresses] == [False, True, True]
+
+    def test_waiting_at_the_end(self) -> None:
+        lender, probe = lent_results.Lender(), lent_memory.Lent()
+        lender.introduce("gone", probe.address)
+        self.lend(lender, "gone", 1)
+        del probe
+        taken = lent_memory.Taken(self.lend(lender, "there", 1).address)
+        with ThreadPoolExecutor(1) as thread:
+            waited = thread.submit(lender.wait, PATIENCE)
+            with pytest.raises(TimeoutError):
+                waited.result(0.1)
+            del taken
+            waited.result(PATIENCE)
+        self.lend(lender, "there", 2)
+        lender.wait(0.01)  # and no longer
