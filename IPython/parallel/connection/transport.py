@@ -140,8 +140,9 @@ class Transport:
 
     def _prepare(self, client: Client, engine: str, name: str, preparing: _Preparing) -> None:
         """Send the code, and the caller's import path."""
-        probe = None if self._probe is None else tuple(self._probe.address)
-        message = call_on_engine(client, engine, "open_door", name, PYTHON, probe)
+        probe = self._probe
+        address = None if probe is None else tuple(probe.address)
+        message = call_on_engine(client, engine, "open_door", name, PYTHON, address)
         preparing.messages.append(message)
         message.add_done_callback(lambda message: self._hear_prepared(engine, preparing, message))
 
@@ -285,9 +286,8 @@ def _news(content: dict[str, Any], frames: Sequence[Any], final: bool) -> Report
     try:
         return read_report(frames, final=final)
     except Exception as error:
-        if isinstance(error, OSError) and (not final or lent_memory.is_gone(error)):
-            # What an early report says, the final one says again. What an engine had that is gone, the Hub will tell.
-            return None
+        if isinstance(error, OSError) and lent_memory.is_gone(error):
+            return None  # with its engine: of that the Hub will tell
         unreadable = error  # `error` ends with this block
         return Lost(lambda call: unreadable)
 
@@ -412,9 +412,17 @@ def read_report(frames: Sequence[Any], *, final: bool) -> Report:
     if len(frames) > 1:
         outcomes = _with_pickles(outcomes, range, lambda place: [frames[number] for number in place])
     if head["lent"] is not None:
-        borrow = lent_memory.Taken if final else lent_memory.Borrowed
-        outcomes = _with_pickles(outcomes, int, borrow(lent_memory.Address._make(head["lent"])).at)
+        outcomes = _with_lent(outcomes, lent_memory.Address._make(head["lent"]), final=final)
     return Report(head["epoch"], head["last"], outcomes, head["returned"], final)
+
+
+def _with_lent(outcomes: list[Outcome], address: Any, *, final: bool) -> list[Outcome]:
+    if final:
+        return _with_pickles(outcomes, int, lent_memory.Taken(address).at)
+    try:
+        return _with_pickles(outcomes, int, lent_memory.Borrowed(address).at)
+    except OSError:  # the final report says the same, and may have been read before
+        return [outcome for outcome in outcomes if outcome.status == PLAIN or type(outcome.data) is not int]
 
 
 def _with_pickles(outcomes: list[Outcome], kind: type, pickled: Callable[[Any], Any]) -> list[Outcome]:

@@ -261,6 +261,8 @@ class Dispatcher:
         self._broken = self._refused = lambda: RuntimeError(
             "this client belongs to the parent process; make a new Client after the fork"
         )
+        for group in self._schedule.groups():
+            group.keeps = None
 
     def break_off(self, error: Callable[[], Exception]) -> None:
         """The client is closed, or the controller gone: fail what is outstanding, refuse what comes later."""
@@ -412,6 +414,7 @@ class Dispatcher:
             outcomes = self._schedule.account(group, report)
             groups = self._schedule.decide_anew()
         self._send(groups)
+        report.close_others(outcomes)
         if report.final and group.pending:
             # Whatever this is an error of, nobody shall wait for ever.
             self._inbox.put((group, Lost(lambda call: RuntimeError(f"the engine did not say what became of {call}()"))))

@@ -4,8 +4,9 @@
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
+from io import IOBase
 from typing import Any, NamedTuple, Protocol
 
 # PLAIN: the data is the value itself, not a pickle.
@@ -38,6 +39,14 @@ class Report(NamedTuple):
     outcomes: list[Outcome]
     returned: list[int]
     final: bool
+
+    def close_others(self, settled: Collection[tuple[Any, Outcome]]) -> None:
+        """Close the outcomes that are in files, but for those that settle a task: nobody will read them."""
+        if len(settled) < len(self.outcomes):
+            read = {id(outcome) for _, outcome in settled}
+            for outcome in self.outcomes:
+                if id(outcome) not in read and isinstance(outcome.data, IOBase):
+                    outcome.data.close()
 
 
 class Lost(NamedTuple):

@@ -28,6 +28,8 @@ MOST_SPARE = 32 << 20
 
 # It begins with the cookie by which a borrower knows it, and the one of those who have taken what is there.
 _COOKIE = 16
+# Of the flags of a process.
+_IS_ENDING = 4
 _PATH = re.compile("/proc/([0-9]+)/fd/[0-9]+")
 
 
@@ -59,6 +61,8 @@ class Lent:
     address : Address
     size : int
         How many bytes there are.
+    room : int
+        How many there were at most: what it takes of the system's memory.
     starts : list of int
         Where each piece begins.
 
@@ -73,6 +77,7 @@ class Lent:
         if not hasattr(os, "memfd_create"):
             raise OSError("memory without a name is Linux's")
         self._fd = os.memfd_create("IPython.parallel")
+        self.room = 0
         self.renew()
         self.starts = [self.add(frames) for frames in pieces]
 
@@ -94,9 +99,14 @@ class Lent:
         start = self.size
         # Where the last piece that is whole ends: there may have been no room for all of one.
         os.lseek(self._fd, start, os.SEEK_SET)
-        for frame in frames:
-            _write(self._fd, memoryview(frame).cast("B"))
+        try:
+            for frame in frames:
+                _write(self._fd, memoryview(frame).cast("B"))
+        except BaseException:
+            os.ftruncate(self._fd, max(start, self.room))
+            raise
         self.size = os.lseek(self._fd, 0, os.SEEK_CUR)
+        self.room = max(self.room, self.size)
         return start
 
     def is_taken(self) -> bool:
@@ -153,6 +163,8 @@ class Borrowed:
         status = os.fstat(self._fd)
         self._size = status.st_size
         if not stat.S_ISREG(status.st_mode) or status.st_nlink or os.pread(self._fd, _COOKIE, 0) != cookie:
+            os.close(self._fd)
+            self._fd = -1
             raise NotThere(path, "it is another's")
 
     def at(self, start: int) -> io.BufferedReader:
@@ -170,7 +182,7 @@ class Borrowed:
 class Taken(Borrowed):
     """Memory that is read for the last time: then its lender may use it for other things.
 
-    Whatever its lender has made of it since another has taken the same: to say so again changes nothing.
+    Or has: another may have taken the same, and then it is not what it was.
     """
 
     _access = os.O_RDWR
@@ -181,7 +193,8 @@ class Taken(Borrowed):
         self._taker = os.getpid()
 
     def __del__(self, os: Any = os, most: int = MOST_SPARE, where: int = _COOKIE) -> None:
-        if self._taker == os.getpid():  # a forked child has no part in it
+        # A forked child has no part in it.
+        if self._taker == os.getpid() and os.pread(self._fd, where, 0) == self.address.cookie:
             os.pwrite(self._fd, self.address.cookie, where)
             if self._size > most:
                 os.ftruncate(self._fd, 2 * where)
@@ -227,7 +240,9 @@ def is_gone(error: OSError) -> bool:
     if found is None:
         return False
     try:
-        return not os.listdir(f"/proc/{found[1]}/fd")  # while it is ending
+        with open(f"/proc/{found[1]}/stat") as file:
+            state, *numbers = file.read().rpartition(")")[2].split()
+        return state in ("Z", "X") or bool(int(numbers[5]) & _IS_ENDING)
     except (FileNotFoundError, ProcessLookupError):
         return True
     except OSError:

@@ -11,14 +11,13 @@ memory that is there already costs a fraction of what new memory does.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
-import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from .lent_memory import LEAST, MOST_SPARE, Address, Borrowed, Lent, NotThere, can_borrow
-from .shipping import Chunks
+from .shipping import Chunks, raw
 
 # Of what nobody has taken yet. More goes with the reports: it may be for clients that are gone, and never take it.
 MOST_LENT = 1 << 30
@@ -51,7 +50,7 @@ class Lender:
 
     def may_lend(self, size: int) -> bool:
         """Whether so many bytes more may be lent."""
-        return size + sum(lent.size for lent in self._lent.values()) <= MOST_LENT
+        return size + sum(lent.room for lent in self._lent.values()) <= MOST_LENT
 
     def memory(self) -> Lent:
         """Memory to write results into.
@@ -77,7 +76,7 @@ class Lender:
         for key, lent in list(self._lent.items()):
             if (key[0] == client and key[1] in heard) or lent.is_taken():
                 self._spare.append(self._lent.pop(key))
-        while len(self._spare) > _MOST_SPARES or sum(spare.size for spare in self._spare) > MOST_SPARE:
+        while len(self._spare) > _MOST_SPARES or sum(spare.room for spare in self._spare) > MOST_SPARE:
             self._spare.popleft()
 
     def wait(self, seconds: float) -> None:
@@ -126,12 +125,10 @@ class LargeChunks(Chunks):
         self.start: int | None = None
 
     def write(self, piece: Any) -> None:
-        if type(piece) is pickle.PickleBuffer:
-            piece = piece.raw()
-        size = len(piece)
+        size = len(piece) if type(piece) is bytes else memoryview(piece).nbytes
         # At once: this may be memory that is there during this call only.
         if size >= LEAST and (self.start is not None or self._may_lend(size)):
-            self._put([*self, piece])
+            self._put([*self, raw(piece)])
             self.clear()
         else:
             super().write(piece)

@@ -383,12 +383,17 @@ class Pickler(cloudpickle.Pickler):
         return reduced
 
 
+def raw(piece: Any) -> Any:
+    """What a pickler writes, as bytes in the order of memory: an array's columns may be first there."""
+    return piece.raw() if type(piece) is pickle.PickleBuffer else piece
+
+
 class Chunks(list):  # type: ignore[type-arg]
     """What a pickler writes, piece by piece: a large text is here as it is, not copied into one piece with the rest."""
 
     def write(self, piece: Any) -> None:
         # A buffer that may change later, as an array's, is copied: values are taken as they are now.
-        self.append(piece if type(piece) is bytes else bytes(piece))
+        self.append(piece if type(piece) is bytes else bytes(raw(piece)))
 
     def joined(self) -> bytes:
         return b"".join(self)

@@ -310,6 +310,11 @@ class TestResults:
         first = client.load_balanced_view().submit(make_fortran_buffer, LARGE).result(PATIENCE)
         assert bytes(first) == bytes(range(4)) * (LARGE // 4)
 
+    @pytest.mark.parametrize("size", [10, 100_000, LARGE])
+    def test_buffers_are_the_same_whichever_way_they_go(self, client: Client, size: int) -> None:
+        expected = pickle.loads(pickle.dumps(FortranBuffer(size), 5))
+        assert client.load_balanced_view().submit(bytes, FortranBuffer(size)).result(PATIENCE) == bytes(expected)
+
     def test_one_that_is_not_there_though_its_engine_is(
         self, client: Client, heard: list[list[int]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -330,20 +335,23 @@ class TestResults:
     def test_an_early_report_that_cannot_be_read(
         self, client: Client, heard: list[list[int]], gate: Gate, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The final one says the same."""
-        call, address, read, early = calls.pass_gate, gate.address, transport_module.read_report, []
+        """The final one says the same; what it gives back runs elsewhere at once."""
+        call, address, early = calls.pass_gate, gate.address, []
 
-        def in_vain(frames: Any, *, final: bool) -> Any:
-            if not final:
-                early.append(frames)
+        class InVain(lent_memory.Borrowed):  # type: ignore[misc]
+            def __init__(self, address: Any) -> None:
+                early.append(address)
+                self._fd = -1
                 raise OSError("too many open files")
-            return read(frames, final=final)
 
-        monkeypatch.setattr(transport_module, "read_report", in_vain)
+        monkeypatch.setattr(transport_module.lent_memory, "Borrowed", InVain)
         mapped = client.load_balanced_view().map(
             lambda n: (n == 3 and call(address), make(LARGE, n))[1], range(6), chunksize=6
         )
         assert wait_until(lambda: early)
+        tasks = mapped._tasks
+        assert [tasks[n].result(PATIENCE) for n in (4, 5)] == [make(LARGE, n) for n in (4, 5)]
+        assert not any(task.done() for task in tasks[:4])
         gate.open()
         assert list(mapped) == [make(LARGE, n) for n in range(6)]
 
@@ -549,6 +557,23 @@ class TestTaking:
         assert not lent.is_taken()
         assert lent_memory.Borrowed(lent.address).at(start).read() == bytes(lent_memory.MOST_SPARE)
 
+    def test_who_takes_it_late_hides_no_other(self) -> None:
+        lent = lent_memory.Lent([b"first"])
+        first, late = lent_memory.Taken(lent.address), lent_memory.Taken(lent.address)
+        del first
+        lent.renew()
+        lent_memory.Taken(lent.address)
+        del late
+        assert lent.is_taken()
+
+    def test_errors_that_are_kept_keep_nothing_open(self) -> None:
+        lent = lent_memory.Lent([b"first"])
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(lent_memory.NotThere) as kept:
+            lent_memory.Taken(lent.address._replace(cookie=b"another's cookie"))
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert "another's" in str(kept.value)
+
     def test_a_forked_child_takes_nothing(self) -> None:
         lent = lent_memory.Lent([b"first"])
         taken = lent_memory.Taken(lent.address)
@@ -562,10 +587,12 @@ class TestTaking:
 
     def test_a_piece_that_had_no_room_leaves_no_trace(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lent = lent_memory.Lent([b"first"])
+        before = os.fstat(lent._fd).st_size
         with monkeypatch.context() as patched, pytest.raises(OSError, match="no memory"):
             write = lent_memory._write
             patched.setattr(lent_memory, "_write", lambda fd, data: (write(fd, data[:3]), _refuse(fd, data)))
             lent.add([b"second"])
+        assert os.fstat(lent._fd).st_size == before
         start = lent.add([b"third"])
         assert lent_memory.Borrowed(lent.address).at(start).read() == b"third"
 
@@ -622,6 +649,26 @@ class TestLender:
         gc.collect()
         assert len(lent_now()) == 10
         lender.take_back("client", range(10))
+        gc.collect()
+        assert len(lent_now()) == 2
+
+    def test_what_it_was_once_counts(self) -> None:
+        """Memory that was used for much, and is used for little, still takes much of the system's."""
+        lender = lent_results.Lender()
+        for number in range(4):
+            self.lend(lender, "client", number, lent_memory.MOST_SPARE // 3)
+        lender.take_back("client", range(4))
+        gc.collect()
+        assert len(lent_now()) == 2
+        for address in [lent.address for lent in lender._spare]:
+            lent_memory.Taken(address)
+        small = [self.lend(lender, "client", number, 10) for number in (10, 11)]
+        lender.take_back("client", [10, 11])
+        assert [lent.room > lent_memory.MOST_SPARE // 3 for lent in small] == [True, True]
+        self.lend(lender, "client", 12, lent_memory.MOST_SPARE // 3 + 100)
+        self.lend(lender, "client", 13, lent_memory.MOST_SPARE // 3 + 100)
+        del small
+        lender.take_back("client", [12, 13])
         gc.collect()
         assert len(lent_now()) == 2
 
