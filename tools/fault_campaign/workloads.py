@@ -84,15 +84,15 @@ def die_sending(path: str, label: str, way: str) -> _DiesAtPickle:
     return _DiesAtPickle(way)
 
 
-def too_large(path: str, label: str) -> bytearray:
-    """A result that there is no memory to pickle."""
+def too_large(path: str, label: str) -> str | bytearray:
+    """A result that there is no memory to pickle, which takes twice its size."""
     import resource
 
     trace(path, label)
     if sys.platform.startswith("linux"):
         own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (own + (400 << 20), resource.RLIM_INFINITY))
-        return bytearray(300 << 20)
+        return "é" * (150 << 20)
     return bytearray(1 << 42)
 
 
