@@ -34,7 +34,6 @@ from typing import Any
 from . import (
     journal,
     kept_reports,
-    lent_memory,
     lent_results,
     module_state,
     namespaces,
@@ -102,15 +101,12 @@ class Runner:
         self._watchdog: Watchdog | None = None
         self._journal: journal.Journal | None = None
         self._kept = kept_reports.KeptReports()
-        self._lender = lent_results.Lender()
+        self.lender = lent_results.Lender()
         # One for all groups: what an initializer sets of context variables, and decimal's context, later calls see.
         self._context = contextvars.copy_context()
 
-    def introduce(
-        self, client: str, python: tuple[int, int], probe: lent_memory.Address | None = None
-    ) -> journal.Address | None:
+    def introduce(self, client: str, python: tuple[int, int]) -> journal.Address | None:
         """Meet a client; where it finds what was begun, should this engine die. On the engine's main thread."""
-        self._lender.introduce(client, probe)
         if python != sys.version_info[:2]:
             self._other_pythons[client] = python
         with contextlib.suppress(OSError):  # a full disk, say: then all that was sent here counts as begun
@@ -121,7 +117,7 @@ class Runner:
     def end(self, owner: int) -> None:
         """This process ends, and with it what it has lent: to be taken at once, or never. Of the engine's own only."""
         if os.getpid() == owner:
-            self._lender.wait(_PATIENCE_AT_END)
+            self.lender.wait(_PATIENCE_AT_END)
 
     def run_group(self, frames: list[Any]) -> list[bytes]:
         """Run the calls in `frames`; the report, as frames. On the engine's main thread."""
@@ -129,11 +125,11 @@ class Runner:
         client, number = header["client"], header["number"]
         if "asked" in header:
             return self._say_again(client, number, header["asked"])
-        self._lender.take_back(client, self._kept.begin(client, number, header["awaited"]))
-        group = RunningGroup(header, frames, self._lender if header["borrows"] else None)
+        self.lender.take_back(client, self._kept.begin(client, number, header["awaited"]))
+        group = RunningGroup(header, frames, self.lender if header["borrows"] else None)
         report = self._kept.keep(client, number, self._run_group(group))
         if group.lent is not None:
-            self._lender.lend(client, number, group.lent)
+            self.lender.lend(client, number, group.lent)
         return report
 
     def _say_again(self, client: str, number: int, serials: list[int]) -> list[bytes]:

@@ -58,10 +58,8 @@ def open_door(
     Where the client finds what was begun, whether this engine can read what the client lends, and what the client can
     try to read of this engine.
     """
-    probe = probe and lent_memory.Address._make(probe)
-    own = _probe()
-    journal_address = runner().introduce(client, python, probe)
-    return journal_address, lent_memory.can_borrow(probe), None if own is None else own.address
+    met, own = runner(), _probe()
+    return met.introduce(client, python), met.lender.introduce(client, probe), None if own is None else own.address
 
 
 @functools.cache

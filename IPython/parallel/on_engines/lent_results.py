@@ -37,11 +37,16 @@ class Lender:
         self._spare: deque[Lent] = deque()
         self._clients: dict[str, Address] = {}
 
-    def introduce(self, client: str, probe: Address | None) -> None:
-        """Meet a client, and what it lends itself: when that is gone, so is the client. Forget those that are."""
+    def introduce(self, client: str, probe: Address | None) -> bool:
+        """Meet a client, and what it lends itself: when that is gone, so is the client. Forget those that are.
+
+        Whether this process can read what the client lends.
+        """
         self._forget_gone()
-        if probe is not None and can_borrow(probe):
-            self._clients[client] = probe
+        if probe is None or not can_borrow(probe):
+            return False
+        self._clients[client] = Address._make(probe)
+        return True
 
     def _forget_gone(self) -> None:
         for gone in [known for known, its in self._clients.items() if _is_not_there(its)]:

@@ -60,6 +60,7 @@ STOP_GRACE = 2.0
 # in between; a new draw is the cure.
 START_ATTEMPTS = 3
 
+
 class ClusterStartError(RuntimeError):
     """The cluster's processes did not come up; the message says which and why."""
 
