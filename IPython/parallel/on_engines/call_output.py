@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import socket
 import sys
@@ -98,9 +99,11 @@ class Output:
         self._lent: tuple[tuple[int, int, int], ...] = ()
         self._streams: tuple[_Captured, _Captured] | None = None
 
-    def lend(self, descriptors: Sequence[int]) -> None:
-        """Let calls have these for 1 and 2, where what passes ``sys.stdout`` by goes; the engine keeps its own."""
+    def lend(self, descriptors: Sequence[int], log: logging.Logger) -> None:
+        """Let calls have these for 1 and 2, where what passes ``sys.stdout`` by goes; the engine, and `log`, which is
+        its own, keep what they had."""
         self._lent = tuple((fd, lent, os.dup(fd)) for fd, lent in zip((1, 2), descriptors, strict=True))
+        _redirect(log, {fd: own for fd, _, own in self._lent})
 
     def reconfigure(self, encodings: Sequence[tuple[str, str]]) -> None:
         """Give standard output and error these encodings and ways with what cannot be encoded."""
@@ -159,6 +162,16 @@ class Output:
             stream = getattr(sys, name)
             if isinstance(stream, _Captured):
                 setattr(sys, name, open(fd, "w", encoding=stream.encoding, errors=stream.errors, closefd=False))
+
+
+def _redirect(log: logging.Logger, descriptors: dict[int, int]) -> None:
+    """Let what `log` writes to a descriptor go to another."""
+    for handler in log.handlers:
+        # A handler of a file has a descriptor of its own.
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            with contextlib.suppress(OSError):  # of a stream that has no descriptor
+                if (fd := handler.stream.fileno()) in descriptors:
+                    handler.setStream(open(descriptors[fd], "w", encoding="utf-8", closefd=False))
 
 
 def _standing_for(name: str) -> _Captured:

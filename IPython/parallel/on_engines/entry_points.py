@@ -74,7 +74,9 @@ def revoke(address: journal.Address, group: int) -> journal.Begun | None:
 
 def take_streams(path: str, patience: float) -> None:
     """Let calls write to the standard output and error of the process that gives them away at `path`."""
-    runner().output.lend(receive_descriptors(path, patience))
+    from IPython import get_ipython
+
+    runner().output.lend(receive_descriptors(path, patience), get_ipython().kernel.log)
 
 
 def take_state(

@@ -253,3 +253,13 @@ def test_unclosed_pools_end_with_the_program() -> None:
         "endless = pool.imap(abs, iter(int, 1))\n"
     )
     assert python("-c", code) == ("", 0, "")
+
+
+@pytest.mark.usefixtures("private_tmp")
+def test_an_engine_that_is_told_to_end_in_a_call_says_so_in_its_own_log_alone() -> None:
+    code = (
+        "import signal\n"
+        "from IPython.parallel import Pool\n"
+        "print(Pool(1).apply(signal.raise_signal, (signal.SIGTERM,)))\n"
+    )
+    assert python("-c", code) == ("None\n", 0, "")
