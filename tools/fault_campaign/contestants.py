@@ -26,13 +26,11 @@ from IPython.parallel import patching
 from IPython.parallel.connection.transport import call_on_engine
 from IPython.parallel.engine_bundle import PYTHON
 from IPython.parallel.errors import ClusterGone, EngineDied
-from IPython.parallel.running import local_cluster
+from IPython.parallel.running.local_cluster import LocalCluster
 from IPython.parallel.tests import faults
 
 # Seconds for whatever is to happen without a fault.
 PATIENCE = 60.0
-# An engine whose heart does not beat for so long counts as dead: less than users have, to have more rounds.
-DEAD_AFTER_MS = 3_000
 # Seconds for which a worker of a pool, which knows no heartbeats, stands still.
 STANDSTILL = 2.0
 UNPICKLABLE = (pickle.PicklingError, TypeError, AttributeError)
@@ -202,9 +200,8 @@ class Views(Contestant):
     }
 
     def start(self) -> None:
-        local_cluster.DEAD_AFTER_MS = DEAD_AFTER_MS
         self._undo = ExitStack()
-        self.cluster = local_cluster.LocalCluster(self.workers)
+        self.cluster = LocalCluster(self.workers)
         before = faults.below_here()
         self.client = self.cluster.start()
         self.controllers = faults.controllers(faults.below_here() - before)

@@ -50,7 +50,10 @@ BROADCAST_LEAVES = 2
 # stock start. A short period would also call an engine dead sooner when the machine stalls; more misses make up for it.
 HEARTBEAT_MS = 100
 HEARTBEAT_MS_PER_ENGINE = 6  # a great many engines' hearts would keep a core busy
-DEAD_AFTER_MS = 10_000
+
+# An engine that stands still this long counts as dead: its calls are to fail within 5 s. Hearts beat in a thread of
+# their own that needs no GIL, so a core shared with a hundred busy processes delays them by a fraction of a second.
+DEAD_AFTER_MS = 4_000
 
 # How long a process may take to end on SIGTERM. An engine inside a call ends only after it, so this is also how long
 # `stop` waits for calls nobody is waiting for any more.

@@ -146,7 +146,7 @@ def test_an_engine_declared_dead_that_goes_on_runs_nothing_twice(
     os.kill(pid, signal.SIGSTOP)
     try:
         futures = [view.submit(faults.trace_and, tracer.path, n) for n in range(50)]
-        # By heartbeats, which the cluster gives ten seconds.
+        # By heartbeats.
         assert isinstance(held.exception(PATIENCE), EngineDied)
         assert [future.result(PATIENCE) for future in futures] == list(range(50))
     finally:
