@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from itertools import chain, repeat
 from typing import Any
 
 from ipyparallel import Client
@@ -33,6 +34,8 @@ _logger = logging.getLogger(__name__)
 SHORTEST, LONGEST, SHARE = 0.05, 1.0, 0.05
 # The Hub hears of a call a moment after it was sent: for so many seconds "no such message" may change.
 GRACE = 2.0
+# For so many seconds the first answer is waited for, the next ones for longer: it may be large.
+PATIENCE = 10.0
 # Results fetched with one request. They are held in memory together with their buffers.
 AT_ONCE = 64
 
@@ -218,14 +221,25 @@ class HubWatch:
             (how or _settle)(future, result)
 
     def _request(self, client: Client, content: dict[str, Any]) -> Any:
-        """The Hub's answer. Like the client's own `_send_recv`, but over when the client closes or the Hub is lost."""
+        """The Hub's answer. Like the client's own `_send_recv`, but over when the client closes or the Hub is lost.
+
+        Request or answer may be lost with a connection that is mended at once: then it is asked again.
+        """
+        for times in chain((1, 2, 4), repeat(8)):
+            answer = self._ask_once(client, content, times * PATIENCE)
+            if answer.done():
+                return answer.result()
+            if self._broken is not None:
+                break
+        raise _Stopped
+
+    def _ask_once(self, client: Client, content: dict[str, Any], patience: float) -> Future[Any]:
+        """Ask, and wait for so many seconds at most."""
         answer: Future[Any] = client._send(client._query_stream, "result_request", content=content)
         answer.add_done_callback(lambda _: self._notify())
         with self._changed:
-            self._changed.wait_for(lambda: answer.done() or self._broken is not None)
-        if not answer.done():
-            raise _Stopped
-        return answer.result()
+            self._changed.wait_for(lambda: answer.done() or self._broken is not None, patience)
+        return answer
 
     def _notify(self) -> None:
         with self._changed:

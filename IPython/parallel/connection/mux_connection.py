@@ -12,6 +12,7 @@ the new one for it.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,8 @@ from ..dispatch.steady_locks import SteadyLock
 from .own_sockets import connect_like, open_socket
 from .report_listener import ReportListener
 
+_logger = logging.getLogger(__name__)
+
 # Frames from this size on are sent without a copy, which has a cost of its own.
 _UNCOPIED = 64 * 1024
 # Milliseconds that a socket has to send what was sent with it, when another takes its place.
@@ -32,6 +35,8 @@ _LINGER = 2000
 _HEARTBEAT, _HEARTBEAT_TIMEOUT = 5_000, 15_000
 # Seconds between two looks at what has had no answer for long.
 LOOK = 5.0
+# Seconds after which to try again to make a connection.
+AGAIN = 1.0
 
 
 class MuxConnection:
@@ -114,7 +119,7 @@ class MuxConnection:
             self._outgoing.close()
         self._listener.stop()
 
-    # -- on the listener's thread
+    # -- on the listener's thread, and on the client's receiving thread where a connection could not be made
 
     def _hear_connected(self) -> None:
         """The controller knows us by our address now: it would have dropped an answer that came before."""
@@ -131,7 +136,11 @@ class MuxConnection:
             if self._closed or client is None:
                 return
             self._waiting = []
-            self._listen(client)
+            try:
+                self._listen(client)
+            except Exception:  # too many open files, say: what is to be sent waits
+                _logger.exception("no connection for reports could be made; it is tried again")
+                self._loop.add_callback(self._loop.call_later, AGAIN, self._listen_anew)
 
     # -- on the client's receiving thread
 

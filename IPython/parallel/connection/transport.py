@@ -87,6 +87,9 @@ class Transport:
         client = self._client()
         return [] if client is None else list(client._engines.values())
 
+    def look_for_engines(self) -> None:
+        self._roll_call.hold()
+
     def watch(self, changed: Callable[[], None], doubt: Callable[[bool], None]) -> None:
         client = self._open_client()
         client._registration_callbacks.append(lambda event: changed())

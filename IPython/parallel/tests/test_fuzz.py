@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import pickle
 import tempfile
 from concurrent.futures import Future, wait
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 import zmq
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 from jupyter_client.session import Session
 
@@ -91,6 +92,11 @@ class Settled(Future[Any]):
 
 times = st.floats(0, 2e9)
 near_outcomes = st.tuples(st.just(0), st.just("ok") | plain, plain, times | plain, times | plain, plain)
+# Of lent memory: files of this process, of which none was lent, and whatever else.
+addresses = st.tuples(
+    st.integers(-1, 40).map(lambda fd: f"/proc/{os.getpid()}/fd/{fd}") | st.just("/etc/passwd") | plain,
+    st.binary(min_size=16, max_size=16) | plain,
+)
 outcomes = st.lists(near_outcomes | st.tuples(*[plain] * 6), max_size=3)
 heads = st.fixed_dictionaries(
     {
@@ -98,8 +104,13 @@ heads = st.fixed_dictionaries(
         "outcomes": outcomes | plain,
         "last": st.integers() | plain,
         "returned": st.lists(st.integers(1) | plain, max_size=3),
+        "lent": st.none() | addresses | plain,
     }
 )
+
+
+def test_some_of_them_are_reports() -> None:
+    assert find(heads, lambda head: isinstance(_news({"status": "ok"}, [pickle.dumps(head)], True), Report))
 
 
 @FEW

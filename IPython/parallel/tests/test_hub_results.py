@@ -296,6 +296,16 @@ class TestEnd:
             thread.join(PATIENCE)
             assert not thread.is_alive()
 
+    def test_hub_whose_answer_was_lost_is_asked_again(self, monkeypatch) -> None:
+        monkeypatch.setattr(hub_watch, "PATIENCE", 0.05)
+        hub = ScriptedHub(over=["c1"], answers=False)
+        watch = HubWatch(hub)  # type: ignore[arg-type]
+        future = watch.future_for("c1")
+        hub.asked.acquire(timeout=PATIENCE)
+        hub.answers = True
+        assert future.wait(PATIENCE)
+        assert future.result(0) == "result of c1"
+
     def test_hub_that_is_back_is_asked_again(self) -> None:
         hub = ScriptedHub(over=["c1"])
         watch = HubWatch(hub)  # type: ignore[arg-type]
