@@ -144,7 +144,7 @@ def submit(self: View, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
     if line is None:
         with state.sending:
             state.check()
-            held = submit_held(self, fn, args, kwargs, {})
+            held = submit_held(self, fn, args, kwargs, {}, retries_lost=True)
             return _submit_alone(self, fn, args, kwargs) if held is None else held
     return room_of(trait(self, "client")).submit(
         self, line, fn, args, kwargs, name=getname(fn), label=trait(self, "label"), retries=state.retries
@@ -161,13 +161,17 @@ def submit_chunk(view: View, fn: Callable[..., Any], chunk: Sequence[Any]) -> Ta
 
 
 def _submit_alone(view: View, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncResult:
+    room = room_of(view.client)
+    room.dispatcher.check()
     try:
         call = single_call(fn, args, kwargs)
     except Exception as error:
-        result = TaskResult(room_of(view.client), getname(fn), view.label)
+        result = TaskResult(room, getname(fn), view.label)
         result.fail(error)
         return result
-    return view._really_apply(call, (), {}, block=False)
+    result = view._really_apply(call, (), {}, block=False)
+    room.dispatcher.count(state_of(view).alone, result)
+    return result
 
 
 # -- shutdown
@@ -243,6 +247,9 @@ def _lines_of(view: View) -> list[tuple[Dispatcher, Line]]:
 
 
 def _wait(view: View) -> None:
+    room = existing_room(view.client)
+    if room is not None and room.dispatcher.is_parents:
+        return  # nobody here hears of the calls of the process that this one was forked from
     for dispatcher, line in _lines_of(view):
         dispatcher.wait(line)
     left = state_of(view).under_way()

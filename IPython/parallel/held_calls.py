@@ -24,7 +24,13 @@ from .view_state import state_of
 
 
 def submit_held(
-    view: View, function: Callable[..., Any], args: Any, kwargs: Any, flags: dict[str, Any]
+    view: View,
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    flags: dict[str, Any],
+    *,
+    retries_lost: bool = False,
 ) -> TaskResult | None:
     """Submit a call that depends on one that the scheduler does not know; None if it does not.
 
@@ -32,11 +38,14 @@ def submit_held(
     ----------
     flags : dict
         As ipyparallel's ``_really_apply`` takes them; where there is none, or None, the view's own counts.
+    retries_lost : bool
+        Whether ``retries`` are of calls lost with their engine: the scheduler's are also of calls that raised.
     """
     if not isinstance(view, LoadBalancedView):
         return None
     flags = _with_views_own(view, flags)
-    if not depends_on_buffered(view.client, flags["after"], flags["follow"]):
+    retries = retries_lost and flags["retries"]
+    if not (retries or depends_on_buffered(view.client, flags["after"], flags["follow"])):
         return None
     return _hold(view, function, args, kwargs, flags)
 
@@ -48,11 +57,14 @@ def map_held(
     label: str | None,
     result: MapResult,
 ) -> bool:
-    """Submit the calls of a map that depend on what the scheduler does not know; False if they do not."""
+    """Submit the calls of a map that depend on what the scheduler does not know, or are to be retried if they are lost.
+
+    False if they are neither.
+    """
     if not isinstance(view, LoadBalancedView):
         return False
     flags = _with_views_own(view, {"label": label})
-    if not depends_on_buffered(view.client, flags["after"], flags["follow"]):
+    if not (flags["retries"] or depends_on_buffered(view.client, flags["after"], flags["follow"])):
         return False
     result.stand_for([_hold(view, function, call, {}, flags, result) for call in calls])
     return True

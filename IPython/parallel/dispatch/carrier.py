@@ -21,6 +21,12 @@ class Carrier(Protocol):
     def engines(self) -> Sequence[str]:
         """The engines that can be used now, by a name that is never used again. Any thread; never blocks."""
 
+    def look_for_engines(self) -> None:
+        """Find out whether there are others than `engines` says, as news may have been lost. Any thread; never blocks.
+
+        Of a difference `watch` tells.
+        """
+
     def watch(self, changed: Callable[[], None], doubt: Callable[[bool], None]) -> None:
         """Call `changed()`, which never blocks, whenever engines came or went.
 

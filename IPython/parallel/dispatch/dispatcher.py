@@ -25,11 +25,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import queue
 import threading
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from ..errors import ClusterGone, ExecutorShutdown
@@ -70,6 +72,7 @@ class Dispatcher:
         over: Callable[[Sequence[Any]], None] = lambda futures: None,
     ) -> None:
         self._over = over
+        self._owner = os.getpid()
         self.name = uuid.uuid4().hex
         self._transport = transport
         # The garbage collector may come on a thread that holds it, and end an iteration, which cancels its calls.
@@ -179,6 +182,23 @@ class Dispatcher:
         if over:
             job()
 
+    def check(self) -> None:
+        """Raise why no work is taken, if none is."""
+        refused = self._refused
+        if refused is not None:
+            raise refused()
+
+    def count(self, line: Line, future: Future[Any]) -> None:
+        """Count a call that goes another way as outstanding in `line`, until it is over."""
+        with self._lock:
+            self._schedule.lines.add(line)
+            line.outstanding += 1
+        future.add_done_callback(callbacks.AtOnce(lambda _: self._count_over(line)))
+
+    def _count_over(self, line: Line) -> None:
+        with self._lock:
+            self._settled(line, 1)
+
     def cancel(self, task: Task) -> bool | None:
         """Cancel a task that has not left: see `task_states.cancel`. It leaves the line when its turn comes.
 
@@ -197,11 +217,15 @@ class Dispatcher:
             self._end_alone(task)
 
     def refuse(self, task: Task, error: BaseException) -> None:
-        """Fail a task that does not wait in a line, unless it was cancelled."""
+        """Fail a task that does not wait in a line, unless it was cancelled.
+
+        With `error`; where nothing is done any more, with the reason for that, of which `error` is a consequence.
+        """
         with self._lock:
             begun = task_states.begin(task.future)
+            broken = self._broken
         if begun:
-            task.future.fail(error)
+            task.future.fail(error if broken is None else broken())
             if task.counted:
                 self._end_alone(task)
 
@@ -263,6 +287,13 @@ class Dispatcher:
         )
         for group in self._schedule.groups():
             group.keeps = None
+        for line in self._schedule.lines:  # nobody here will hear of those
+            line.outstanding = line.calling_back = 0
+
+    @property
+    def is_parents(self) -> bool:
+        """Whether this process was forked from the one that made it."""
+        return self._owner != os.getpid()
 
     def break_off(self, error: Callable[[], Exception]) -> None:
         """The client is closed, or the controller gone: fail what is outstanding, refuse what comes later."""
@@ -359,6 +390,8 @@ class Dispatcher:
     def _hear_of_cluster(self, news: Any) -> None:
         if news in (inbox.DOUBT, inbox.LOOK):
             self._ask(all_groups=news == inbox.DOUBT)
+            if self._schedule.buffered():
+                self._transport.look_for_engines()  # that one came may not have been heard
         else:
             self._refresh_engines()
 
@@ -407,7 +440,8 @@ class Dispatcher:
 
     def _fail_stranded(self, stranded: list[Task]) -> None:
         for task in stranded:
-            self._fail(task, self._transport.died(next(iter(task.line.only or ()), None), task.name))
+            engine = task.lost_with or next(iter(task.line.only or ()), None)
+            self._fail(task, self._transport.died(engine, task.name))
 
     def _hear_report(self, group: Group, report: Report) -> None:
         with self._lock:

@@ -26,6 +26,7 @@ class Task:
         "future",
         "label",
         "line",
+        "lost_with",
         "name",
         "payload",
         "retries",
@@ -52,6 +53,7 @@ class Task:
         self.withdrawn = False
         self.unwanted = False  # nobody waits for it any more, should an engine give it back
         self.retries = 0
+        self.lost_with: str | None = None  # the last engine that died while it ran this
         self.counted = False  # among those outstanding in its line
         self.chunk = 1  # how many tasks, from this one on, travel together
         # Whether its chunk needs a message of its own: a label is what the Hub knows a call by.
@@ -62,9 +64,10 @@ class Task:
         self.retries = retries
         self.alone = self.alone or retries > 0
 
-    def retry(self) -> bool:
-        """Whether a task that was lost with its engine is to run again."""
+    def retry(self, engine: str) -> bool:
+        """Whether a task that was lost with this engine is to run again."""
         self.retries -= 1
+        self.lost_with = engine
         return self.retries >= 0
 
 
@@ -143,6 +146,13 @@ class Line:
         """All that wait and are not cancelled; they count as running now."""
         tasks = list(self.waiting)
         self.waiting.clear()
+        return [task for task in tasks if task_states.begin(task.future)]
+
+    def take_lost_before(self) -> list[Task]:
+        """Those that wait to be retried, as `take_all` takes them."""
+        tasks = [task for task in self.waiting if task.lost_with is not None]
+        if tasks:
+            self.waiting = deque(task for task in self.waiting if task.lost_with is None)
         return [task for task in tasks if task_states.begin(task.future)]
 
     def put_back(self, tasks: list[Task]) -> None:

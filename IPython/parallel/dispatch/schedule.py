@@ -208,7 +208,8 @@ class Schedule:
         gone = [self.engines.pop(name) for name in self.engines.keys() - set(names)]
         for line in self.lines if gone else ():
             line.engines.difference_update(engine.name for engine in gone)
-        return gone, [task for line in list(self._busy_lines) for task in self.take_stranded(line)]
+        stranded = [task for line in list(self._busy_lines) for task in self.take_stranded(line)]
+        return gone, stranded + self._take_lost_before()
 
     def keep_orphans(self, groups: list[Group]) -> None:
         """Remember groups whose engine is gone until it is known what it had begun."""
@@ -219,8 +220,7 @@ class Schedule:
         self._orphans = [group for group in self._orphans if group not in groups]
         begun_there = [task for group in groups for task in group.take_begun(begun)]
         rest = [task for group in groups for task in group.take_all()]
-        # A call that has taken the last engine along does not lie in wait for the next one.
-        retried = [task for task in begun_there if self.engines and task.retry()]
+        retried = [task for task in begun_there if self.engines and task.retry(groups[0].engine)]
         return [task for task in begun_there if task not in retried], retried + rest
 
     def send_elsewhere(self, engine: str, tasks: list[Task]) -> list[Task]:
@@ -233,7 +233,15 @@ class Schedule:
         self.put_back([task for task in tasks if not is_tied(task)])
         tied = [task for task in tasks if is_tied(task)]
         lines = {task.line for task in tasks} if not self.engines else ()
-        return tied + [task for line in lines for task in self.take_stranded(line)]
+        return tied + [task for line in lines for task in self.take_stranded(line)] + self._take_lost_before()
+
+    def _take_lost_before(self) -> list[Task]:
+        """Take the tasks that wait to be retried, if no engine is left: they do not lie in wait for the next one."""
+        if self.engines:
+            return []
+        lost = [task for line in self._busy_lines for task in line.take_lost_before()]
+        self._busy_lines = deque(line for line in self._busy_lines if line.waiting)
+        return lost
 
     def take_stranded(self, line: Line) -> list[Task]:
         """Take the tasks that wait in a line whose engines are all gone, for good."""

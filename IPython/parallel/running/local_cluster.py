@@ -266,9 +266,7 @@ class LocalCluster:
         bool
             True: calls that can be interrupted are over soon.
         """
-        for pid in self.engine_pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT)
+        _each(_interrupt, [engine.process for engine in self._engines])
         return True
 
     def stop(self, grace: float = STOP_GRACE) -> None:
@@ -487,6 +485,10 @@ def _with_descendants(pids: Iterable[int]) -> Iterable[psutil.Process]:
             process = psutil.Process(pid)
             yield from process.children(recursive=True)
             yield process
+
+
+def _interrupt(process: psutil.Process) -> None:
+    process.send_signal(signal.SIGINT)  # which sees whether the number is another process's by now
 
 
 def _each(act: Callable[[psutil.Process], None], processes: Iterable[psutil.Process]) -> None:

@@ -365,6 +365,10 @@ class FakeTransport(_Cluster):
         self.reads_later: list[Callable[[bool], None]] = []
         self._journals: dict[str, Any] = {}
         self._watchers: list[Callable[[], None]] = []
+        self.looked_for_engines = 0
+
+    def look_for_engines(self) -> None:
+        self.looked_for_engines += 1
 
     def engines(self) -> list[str]:
         return list(self.members)

@@ -18,6 +18,7 @@ from ipyparallel.client.futures import MessageFuture
 from ipyparallel.error import ImpossibleDependency, TaskTimeout
 
 from IPython.parallel.dependencies import Condition
+from IPython.parallel.errors import ClusterGone
 from IPython.parallel.tests.contracts import calls
 from IPython.parallel.tests.contracts.harness import PATIENCE, Gate, Trace
 
@@ -315,7 +316,7 @@ def test_closing_the_client(connection_file: Path, gate: Gate) -> None:
         with view.temp_flags(after=[grouped, own]):
             held = view.submit(calls.add, 1, 2)
         client.close()
-    assert held.exception(PATIENCE) is not None
+    assert isinstance(held.exception(PATIENCE), ClusterGone)
 
 
 EXIT = """

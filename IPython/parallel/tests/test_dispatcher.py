@@ -639,6 +639,41 @@ class TestLostEngines:
         assert [call.settled for call in calls] == [1] * 3
         assert b.dispatcher.wait(b.line, 0)
 
+    def test_calls_that_have_taken_all_engines_along_do_not_wait_for_the_next_one(self, bench) -> None:
+        b = bench(2, Steady(calls=1, groups=1))
+        calls = [Call(b.dispatcher, die, (n,)) for n in range(2)] + [Call(b.dispatcher, note, ("never begun",))]
+        for call in calls:
+            call.task.allow_retries(5)
+            b.dispatcher.submit(b.line, [call.task])
+        for engine in b.engines:
+            engine.wait_for_message()
+            with pytest.raises(Killed):
+                engine.next().run()
+        for engine in list(b.engines):
+            b.cluster.lose(engine)
+            b.cluster.flush()
+        assert [type(call.exception(PATIENCE)) for call in calls[:2]] == [EngineDied] * 2
+        assert not calls[2].done()
+        b.cluster.add()
+        b.settle_all()
+        assert b.cluster.ran == ["never begun"]
+
+    def test_engines_are_looked_for_as_long_as_calls_wait(self, bench) -> None:
+        b = bench(1)
+        b.submit("first")
+        b.settle_all()
+        b.cluster.doubt(False)
+        b.cluster.flush()
+        assert b.cluster.looked_for_engines == 0
+        b.cluster.lose(b.engines[0])
+        (call,) = b.submit("waits")
+        b.cluster.doubt(False)
+        b.cluster.flush()
+        assert b.cluster.looked_for_engines == 1
+        b.cluster.add()
+        b.settle_all()
+        assert call.done()
+
     def test_a_call_that_takes_the_last_engine_along_is_not_tried_again(self, bench) -> None:
         b = bench(1, Steady(calls=3))
         call = Call(b.dispatcher, die, (0,))

@@ -193,6 +193,32 @@ def test_more_retries_than_engines_end(start: Callable[[int], Own], tracer: Trac
     assert numbers(tracer) == {"dies": 2}
 
 
+def test_several_calls_that_take_their_engines_along_end(start: Callable[[int], Own], tracer: Trace) -> None:
+    own = start(2)
+    view = own.client.load_balanced_view()
+    view.retries = 50
+    dying = [view.submit(faults.trace_and, tracer.path, n, faults.kill_myself) for n in range(4)]
+    over = concurrent.futures.as_completed(dying, 2 * faults.ENGINE_LIMIT)
+    assert [type(next(over).exception()) for _ in range(2)] == [EngineDied] * 2
+    # What was never begun waits for an engine that joins.
+    assert numbers(tracer) == {str(n): 1 for n, future in enumerate(dying) if future.done()}
+
+
+@pytest.mark.parametrize("flags", [{"track": True}, {"timeout": 60}], ids=["track", "timeout"])
+def test_lost_calls_alone_are_retried_whatever_other_flags_there_are(
+    flags: dict[str, Any], start: Callable[[int], Own], tracer: Trace
+) -> None:
+    view = start(3).client.load_balanced_view()
+    view.set_flags(retries=1, **flags)
+    dying = view.submit(faults.trace_and, tracer.path, "dies", faults.kill_myself)
+    raising = view.submit(faults.trace_and_raise, tracer.path, "raises")
+    assert isinstance(dying.exception(PATIENCE), EngineDied)
+    assert isinstance(raising.exception(PATIENCE), ValueError)
+    (mapped,) = view.map(faults.trace_and_raise, [tracer.path], ["mapped"], chunksize=1, block=False)._tasks
+    assert isinstance(mapped.exception(PATIENCE), ValueError)
+    assert numbers(tracer) == {"dies": 2, "raises": 1, "mapped": 1}
+
+
 # -- no engine left
 
 

@@ -97,6 +97,14 @@ def test_thousands_outstanding_at_exit_are_done(
     assert Counter(tracer.lines()) == {str(n): 1 for n in range(3000)}
 
 
+@pytest.mark.parametrize("view", ["client[:]", "client.broadcast_view()", "flagged"])
+def test_calls_with_a_message_of_their_own_are_done(
+    view: str, client: ipyparallel.Client, connection_file: Path, tracer: Trace
+) -> None:
+    run(f"flagged = view; view.track = True; {view}.submit(trace, path, 'last')", connection_file, tracer)
+    assert tracer.lines() == ["last"] * (1 if view == "flagged" else len(client))
+
+
 @pytest.fixture
 def broken(tmp_path: Path) -> Iterator[LocalCluster]:
     cluster = LocalCluster(1)
@@ -151,6 +159,30 @@ print(view.submit(trace, path, "after").result())
 """
     assert run(program, connection_file, tracer) == "before\n7\nafter\n"
     assert tracer.lines() == ["before", "after"]
+
+
+@pytest.mark.parametrize("view", ["view", "client[:]"])
+def test_a_forked_child_that_leaves_a_block_waits_for_nothing_of_its_parents(
+    view: str, client: ipyparallel.Client, connection_file: Path, gate: Gate
+) -> None:
+    program = f"""
+import warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+from IPython.parallel.tests.contracts.calls import pass_gate
+with {view} as executor:
+    held = executor.submit(pass_gate, {gate.address!r}, 1)
+    child = os.fork()
+    if child == 0:
+        sys.exit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    print(executor.submit(pass_gate, {gate.address!r}, 2) is held)
+"""
+    opens = threading.Thread(target=lambda: (gate.wait_for_arrivals(1), gate.open()))
+    opens.start()
+    command = [sys.executable, "-c", PROGRAM + program, str(connection_file), "no trace"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    opens.join()
+    assert (done.stdout, done.stderr, done.returncode) == ("7\nFalse\n", "", 0)
 
 
 # -- views, clients, threads, generators
