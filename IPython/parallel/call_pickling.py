@@ -25,7 +25,7 @@ from ipyparallel.client.view import View, ViewExecutor
 from ipyparallel.serialize import Reference
 
 from . import engine_bundle, inheritance, unnamed_globals
-from .dispatch.steady_locks import SteadyLock
+from .dispatch.steady_locks import LastingLock
 from .result_shim import LazyResult
 
 _ABSENT = object()
@@ -148,7 +148,7 @@ class _Versions:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], tuple[Any, int]] = {}
-        self._lock = SteadyLock()
+        self._lock = LastingLock()
 
     def of(self, module: str, values: Mapping[str, Any]) -> dict[str, float]:
         with self._lock:

@@ -23,7 +23,7 @@ from .connection.unreadable_answers import fail_calls_with_unreadable_answers
 from .dispatch import process_exit
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.lines import Line, Task
-from .dispatch.steady_locks import SteadyLock
+from .dispatch.steady_locks import LastingLock
 from .errors import ClusterGone, InitializerFailed
 from .known_results import KnownResults
 from .rebuilt_errors import rebuild_exception
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .map_result import MapResult
 
 # The garbage collector may come on a thread that holds it, and close a client.
-_making = SteadyLock()
+_making = LastingLock()
 
 
 def room_of(client: Client) -> EngineRoom:

@@ -9,7 +9,7 @@ from bisect import bisect_right, insort
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .dispatch.steady_locks import SteadyLock
+from .dispatch.steady_locks import LastingLock
 
 # How many ids may be of results that are gone, before they are looked for.
 _SLACK = 4096
@@ -41,7 +41,7 @@ class KnownResults:
         self._refs: dict[str, weakref.ref[Any]] = {}
         self._runs: list[_Run] = []
         self._next = 0
-        self._adding = SteadyLock()
+        self._adding = LastingLock()
         self._limit = self._most_runs = _SLACK
 
     def new_ids(self, number: int) -> tuple[int, list[str]]:

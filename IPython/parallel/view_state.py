@@ -14,7 +14,7 @@ from ipyparallel.client.view import View
 
 from .call_pickling import CLIENT
 from .dispatch.lines import Line
-from .dispatch.steady_locks import SteadyLock
+from .dispatch.steady_locks import LastingLock
 from .errors import EngineDied, ExecutorShutdown
 
 # Flags of a load-balanced view that are about one message, and the scheduler's affair.
@@ -35,10 +35,10 @@ class ViewState:
         self.alone = Line(CLIENT)  # of calls that wait at the scheduler or at engines, each a message of its own
         self._pinned: dict[str | frozenset[str], Line] = {}
         self._results: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._lock = SteadyLock()
+        self._lock = LastingLock()
         # Held while a message of the view's own is sent, from the check on: a shutdown comes before or after it.
         # Nothing that Python does as a lock is taken or given back, where Ctrl-C could come.
-        self.sending = SteadyLock()
+        self.sending = LastingLock()
         self._line: Line | None = None  # where calls wait, as long as no flag changes
         self._observing = False
         self.retries = 0  # of calls in that line

@@ -24,7 +24,7 @@ from ipyparallel.serialize import canning
 
 from ..dispatch.carrier import EngineLeft
 from ..dispatch.groups import Group
-from ..dispatch.steady_locks import SteadyLock
+from ..dispatch.steady_locks import LastingLock, SteadyLock
 from ..dispatch.wire import PLAIN, HadBegun, Lost, Outcome, Report, Unknown
 from ..engine_bundle import PYTHON, EngineFunction, load
 from ..errors import ClusterGone, EngineDied
@@ -34,7 +34,7 @@ from .roll_call import RollCall
 
 _revoke = load().journal.revoke
 lent_memory = load().lent_memory
-_removing = SteadyLock()
+_removing = LastingLock()
 _Hear = Callable[["Report | Lost"], None]
 
 

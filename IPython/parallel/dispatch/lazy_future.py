@@ -20,11 +20,11 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from . import task_states
-from .steady_locks import SteadyCondition, SteadyLock
+from .steady_locks import LastingLock, SteadyCondition
 
 # Held while a condition is put in place, or an end written where there is none. Anything may happen to run on the
 # thread that holds it, as the garbage collector does, and may come here again.
-_making = SteadyLock()
+_making = LastingLock()
 _OVER = (task_states.FINISHED, task_states.CANCELLED, task_states.CANCELLED_AND_NOTIFIED)
 
 

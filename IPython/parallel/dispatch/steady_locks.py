@@ -14,8 +14,10 @@ functions of their own (`tests/test_structure.py` looks for others).
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import weakref
 from operator import attrgetter, methodcaller
 from typing import Any
 
@@ -31,6 +33,25 @@ class SteadyLock(_RLock):  # the type has no name of its own
 
         def __enter__(self) -> Any:
             return self.taken
+
+
+class LastingLock(SteadyLock):
+    """A `SteadyLock` of a module's, a client's or a view's: free in a forked child, whoever held it at that moment."""
+
+    def __init__(self) -> None:
+        _lasting.add(self)
+
+
+_lasting: weakref.WeakSet[LastingLock] = weakref.WeakSet()
+
+
+def _in_forked_child() -> None:
+    for lock in _lasting:
+        lock._at_fork_reinit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_child)
 
 
 class SteadyCondition(threading.Condition):

@@ -22,7 +22,10 @@ def receive_descriptors(path: str, patience: float) -> list[int]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(patience)
         connection.connect(path)
-        return list(socket.recv_fds(connection, 1, 2)[1])
+        descriptors = list(socket.recv_fds(connection, 1, 2)[1])
+    for descriptor in descriptors:  # only as 1 and 2 are they for programs that calls start
+        os.set_inheritable(descriptor, False)
+    return descriptors
 
 
 class _Captured(io.TextIOWrapper):
@@ -49,6 +52,10 @@ class _Captured(io.TextIOWrapper):
         """Whether nothing was written since the last time, as far as can be told without flushing."""
         return self.write_through and not self._kept.tell()
 
+    def pass_by(self, descriptor: int) -> None:
+        """Have this descriptor: who asks for it writes there, and past this stream."""
+        self._kept.lent = descriptor
+
     def close(self) -> None:
         """It stays open for the calls that follow."""
         self.flush()
@@ -62,9 +69,10 @@ class _Kept(io.BytesIO):
         self.name = f"<{name}>"
         self.mode = "wb"  # type: ignore[misc]
         self._stands_for = stands_for
+        self.lent: int | None = None  # the descriptor where what passes this by is to go
 
     def fileno(self) -> int:
-        return self._stands_for.fileno()  # type: ignore[no-any-return]
+        return self._stands_for.fileno() if self.lent is None else self.lent
 
     def readable(self) -> bool:
         return False
@@ -98,11 +106,14 @@ class Output:
         self._displayed: list[dict[str, Any]] = []
         self._lent: tuple[tuple[int, int, int], ...] = ()
         self._streams: tuple[_Captured, _Captured] | None = None
+        self._of_calls: tuple[Any, Any] | None = None  # what the last group left, which may have replaced them
 
     def lend(self, descriptors: Sequence[int], log: logging.Logger) -> None:
         """Let calls have these for 1 and 2, where what passes ``sys.stdout`` by goes; the engine, and `log`, which is
         its own, keep what they had."""
         self._lent = tuple((fd, lent, os.dup(fd)) for fd, lent in zip((1, 2), descriptors, strict=True))
+        for stream, (fd, _, _) in zip(self._captured(), self._lent, strict=True):
+            stream.pass_by(fd)
         _redirect(log, {fd: own for fd, _, own in self._lent})
 
     def reconfigure(self, encodings: Sequence[tuple[str, str]]) -> None:
@@ -120,7 +131,7 @@ class Output:
     def capture(self) -> Iterator[None]:
         """Take over the standard streams for a group. Threads that outlive a call write to the call then running."""
         before = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = captured = self._captured()
+        sys.stdout, sys.stderr = self._of_calls or self._captured()
         for fd, lent, _ in self._lent:
             os.dup2(lent, fd)
         hooked = hasattr(self._publisher, "register_hook")
@@ -133,11 +144,13 @@ class Output:
                 self._publisher.unregister_hook(self._keep_display)
             for fd, _, own in self._lent:
                 os.dup2(own, fd)
-            # Whoever replaced the streams on purpose (a logging set-up, say) keeps the replacement.
-            if sys.stdout is captured[0]:
-                sys.stdout = before[0]
-            if sys.stderr is captured[1]:
-                sys.stderr = before[1]
+            # What an initializer, say, has put in their place is for the calls that follow.
+            self._of_calls = sys.stdout, sys.stderr
+            sys.stdout, sys.stderr = before
+
+    def renew(self) -> None:
+        """While calls run: what they have put in the place of the streams is gone, as with the worker they ran in."""
+        sys.stdout, sys.stderr = self._captured()
 
     def _keep_display(self, message: dict[str, Any]) -> dict[str, Any] | None:
         if message["header"]["msg_type"] != "display_data":

@@ -219,6 +219,7 @@ class Runner:
         if self._lived[space] < header["lifetime"]:
             return False
         del self._lived[space]
+        self.output.renew()
         namespaces.forget(space)
         for key in [key for key in self._functions if key[0] == space]:
             if isinstance(self._functions[key], _Unloaded):
@@ -331,6 +332,7 @@ class Runner:
         self.output.reconfigure(encodings)
         worker_identity.become_worker(caller, self._engine["engine_id"] + 1)
         with self.output.capture(), outside_event_loop():
+            self.output.renew()
             self._context.run(process_state.apply_all, state)
             self._context.run(module_state.apply, modules)
             self.output.take()  # what imports print, a forked worker would not

@@ -7,6 +7,7 @@ Travels to the engine by value: standard library only.
 # Distributed under the terms of the Modified BSD License.
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 from multiprocessing import process, resource_tracker
@@ -75,7 +76,7 @@ def _report_to(tracker: Any) -> None:
 def _sentinel(pid: int) -> int:
     """A file descriptor that is ready to be read when the process has ended."""
     global _never
-    if hasattr(os, "pidfd_open"):
+    with contextlib.suppress(AttributeError, OSError):  # not on this system, or not in this container
         return os.pidfd_open(pid)
     _never = _never or os.pipe()
     return _never[0]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..dispatch.steady_locks import SteadyLock
+from ..dispatch.steady_locks import LastingLock
 from ..running.cluster_choice import ChosenCluster, connect, connection_file_of, start_local
 from ..running.engine_mirror import EngineMirror
 from .backing import Backing
@@ -44,7 +44,7 @@ class _Kept:
 
 
 _kept: dict[Path | None, _Kept] = {}
-_lock = SteadyLock()
+_lock = LastingLock()
 
 
 def named_backing(client: Client | None, profile: str | None) -> Backing | None:

@@ -111,11 +111,13 @@ class Pool(stdlib.Pool):
         _check(processes, initializer, maxtasksperchild)
         self._backing = named_backing(client, profile) or self._default or shared_local()
         self._ctx = context
+        # As the standard library's does: a lock among them is there for as long as the pool is.
+        self._initializer, self._initargs = initializer, tuple(initargs)
         self._processes = processes or max(1, len(self._backing.client.ids))
         self._feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
         # Now, as workers would be started now: they see what there is at this moment.
         self._view = open_view(
-            self._backing, processes, initializer, tuple(initargs), lifetime=maxtasksperchild
+            self._backing, processes, initializer, self._initargs, lifetime=maxtasksperchild
         )
         # Not bound to the pool: who reads an input for it must not keep it alive.
         self._submit = self._view.submit

@@ -10,6 +10,8 @@ A script that says ``with ProcessPoolExecutor() as pool`` knows nothing of clust
 from __future__ import annotations
 
 import importlib
+import os
+import weakref
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -67,6 +69,7 @@ KINDS = {
     "multiprocessing": Kind("Pool", Pool, ("multiprocessing.pool",), shown_name),
 }
 DEFAULT_KINDS = ("process",)
+_have_backing: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 @contextmanager
@@ -115,4 +118,15 @@ def _bound(base: type, original: type, backing: Backing) -> type:
         "__subclasshook__": classmethod(subclasshook),
     }
     stand_in = ABCMeta(original.__name__, (base,), body)
+    _have_backing.add(stand_in)
     return stand_in
+
+
+def _in_forked_child() -> None:
+    """The cluster is the parent's: pools that are made here start one of their own."""
+    for pool in (ProcessPoolExecutor, Pool, *_have_backing):
+        pool._default = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_child)

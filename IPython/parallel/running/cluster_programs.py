@@ -37,11 +37,12 @@ Controller.launch_instance()
 # imports what the engine has imported, while the engine waits: a quarter of the time a cluster takes to start. Here it
 # is forked from the engine before that does anything, and waits to be told whom to watch; or never is, and ends.
 # At its first message an engine imports numpy, if there is one: better while it waits for that.
-# As with `-m`, the directory that an engine starts in is on its path, wherever calls go from there.
+# As with `-m`, the directory that an engine starts in is on its path, wherever calls go from there; but it is not where
+# the engine's own modules are looked for, or one of the user's that is called as one of those would be taken for it.
 ENGINE = """
 import os, sys
-if sys.path[:1] == [""]:
-    sys.path[0] = os.getcwd()
+if adds_directory := sys.path[:1] == [""]:
+    del sys.path[0]
 import pickle, threading, traceback
 from ipyparallel.engine import app, nanny
 from ipyparallel.serialize.canning import can
@@ -81,6 +82,8 @@ def start_nanny(**about):
     except BrokenPipeError:
         pass
     return (url, nannys_answer) if url else nanny.start_nanny(**about)
+if adds_directory:
+    sys.path.insert(0, os.getcwd())
 if sys.platform == "linux" and threading.active_count() == 1 and hasattr(app, "start_nanny"):
     nannys_orders, nannys_answer = fork_nanny()
     app.start_nanny = start_nanny
@@ -89,13 +92,17 @@ Engine.launch_instance()
 
 # The guard outlives us by an instant: however we end, kill -9 included, it ends the cluster. It reads the leaders of
 # the process groups from its standard input and acts when that closes, or when it has a new parent (a forked child of
-# ours may hold the pipe open). It imports nothing slow and sits in a session of its own, out of reach of Ctrl-C.
+# ours may hold the pipe open) and has read all. On Linux it finds those, too, of which it was not told yet: they have
+# the directory in their environment. It imports nothing slow and sits in a session of its own, out of reach of Ctrl-C.
 GUARD = """
 import os, select, signal, sys
 parent, directory = int(sys.argv[1]), sys.argv[2]
 groups, unread = [], b""
-while os.getppid() == parent:
-    if not select.select([0], [], [], 0.5)[0]:
+while True:
+    alone = os.getppid() != parent
+    if not select.select([0], [], [], 0 if alone else 0.5)[0]:
+        if alone:
+            break
         continue
     data = os.read(0, 4096)
     if not data:
@@ -109,6 +116,22 @@ for group in groups:
         os.killpg(group, signal.SIGKILL)
     except OSError:
         pass
-import shutil
-shutil.rmtree(directory, ignore_errors=True)
+def is_ours(pid):
+    try:
+        with open("/proc/%s/environ" % pid, "rb") as environment, open("/proc/%s/cmdline" % pid, "rb") as command:
+            return os.fsencode(directory) in environment.read() and b"launch_instance()" in command.read()
+    except OSError:
+        return False
+for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):
+    if is_ours(pid):
+        try:
+            os.kill(int(pid), signal.SIGKILL)
+        except OSError:
+            pass
+import shutil, time
+for _ in range(20):  # what was killed may have made a file in its last instant
+    shutil.rmtree(directory, ignore_errors=True)
+    if not os.path.exists(directory):
+        break
+    time.sleep(0.05)
 """

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import wait as futures_wait
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,16 +156,16 @@ class LocalCluster:
             try:
                 return self._start_once(deadline)
             except _ControllerDied:
-                self.stop(grace=0)
+                self._stop(grace=0, knows_all=False)
                 if attempt == START_ATTEMPTS:
                     raise
             except BaseException:
-                self.stop(grace=0)
+                self._stop(grace=0, knows_all=False)
                 raise
         raise AssertionError("unreachable")
 
     def _start_once(self, deadline: float) -> Client:
-        self._directory = Path(tempfile.mkdtemp(prefix="ipython-parallel-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="ipython-parallel-", dir=place_of_temporary_files()))
         self._guard = _start_guard(self._directory)
         with _reserved_ports(1 + len(ENGINE_SERVICES) + BROADCAST_LEAVES + len(CLIENT_SERVICES)) as ports:
             info = _write_connection_files(self._directory, ports)
@@ -207,23 +208,22 @@ class LocalCluster:
     def _wait_for_engines(self, deadline: float) -> None:
         assert self._client is not None
         ready = self._client.wait_for_engines(self.n, block=False, interactive=False, timeout=_seconds_to(deadline))
-        while True:
-            try:
-                ready.result(0.1)
-                return
-            except TimeoutError:
-                if ready.done():
-                    here = len(self._client.ids)
-                    raise ClusterStartError(f"only {here} of {self.n} engines were there in time") from None
-            except Exception as error:
-                raise ClusterStartError(f"an engine failed: {error}") from None
+        while not futures_wait([ready], 0.1).done:
             if not all(_is_alive(engine.process) for engine in self._engines):
                 raise ClusterStartError(f"an engine ended while starting: {self._last_words('ipengine')}")
+        try:
+            ready.result()
+        except TimeoutError:
+            here = len(self._client.ids)
+            raise ClusterStartError(f"only {here} of {self.n} engines were there in time") from None
+        except Exception as error:
+            raise ClusterStartError(f"an engine failed: {error}") from None
 
     @property
     def _engines(self) -> list[LocalEngineLauncher]:
         sets = self._cluster.engines.values() if self._cluster else ()
-        return [engine for engines in sets for engine in engines.launchers.values()]
+        launchers = [engine for engines in list(sets) for engine in list(engines.launchers.values())]
+        return [engine for engine in launchers if engine.process is not None]  # one may not have started
 
     @property
     def engine_pids(self) -> list[int]:
@@ -243,8 +243,11 @@ class LocalCluster:
         ClusterStartError
             One ended while it started, or they were not there in time.
         """
-        missing = self.n - sum(_is_alive(engine.process) for engine in self._engines)
-        if self._client is None or self._cluster is None or missing <= 0:
+        if self._client is None or self._cluster is None or os.getpid() != self._owner:
+            return
+        # One that stood still for too long is there, but no engine any more.
+        missing = self.n - min(sum(_is_alive(engine.process) for engine in self._engines), len(self._client.ids))
+        if missing <= 0:
             return
         deadline = time.monotonic() + timeout
         known = set(self._client.ids)
@@ -266,8 +269,9 @@ class LocalCluster:
         bool
             True: calls that can be interrupted are over soon.
         """
-        _each(_interrupt, [engine.process for engine in self._engines])
-        return True
+        if os.getpid() == self._owner:
+            _each(_interrupt, [engine.process for engine in self._engines])
+        return os.getpid() == self._owner
 
     def stop(self, grace: float = STOP_GRACE) -> None:
         """End all processes and remove the private directory. Calling it again, or before `start`, does nothing.
@@ -277,6 +281,10 @@ class LocalCluster:
         grace : float
             Seconds the processes get to end by themselves. What is left then is killed.
         """
+        self._stop(grace, knows_all=True)
+
+    def _stop(self, grace: float, *, knows_all: bool) -> None:
+        """End all processes; of one that was just being started, only the guard may know."""
         if self._directory is None or os.getpid() != self._owner:
             # A forked child has inherited the object, not the cluster.
             return
@@ -284,8 +292,7 @@ class LocalCluster:
             self._client.close()
         if self._cluster is not None:
             self._end_processes(grace)
-            self._cluster.stop_cluster_sync()
-        self._dismiss_guard()
+        self._dismiss_guard(b"stopped\n" if knows_all else b"")
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory = self._cluster = self._client = self._guard = None
 
@@ -310,11 +317,11 @@ class LocalCluster:
         self._guard.stdin.write(b"%d\n" % group)
         self._guard.stdin.flush()
 
-    def _dismiss_guard(self) -> None:
+    def _dismiss_guard(self, word: bytes) -> None:
         if self._guard is None:
             return
         with suppress(BrokenPipeError):
-            self._guard.communicate(b"stopped\n")
+            self._guard.communicate(word)
 
     def _last_words(self, program: str) -> str:
         """The last line that a process of this kind wrote to its log."""
@@ -322,6 +329,15 @@ class LocalCluster:
         logs = sorted((self._directory / "log").glob(f"{program}*.log"), key=lambda path: path.stat().st_mtime)
         lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if line.strip()]
         return lines[-1].strip() if lines else "it wrote nothing"
+
+
+def place_of_temporary_files() -> str:
+    """Where they go now, without settling where the program's go that will run: it may choose another place yet."""
+    settled = tempfile.tempdir
+    try:
+        return tempfile.gettempdir()
+    finally:
+        tempfile.tempdir = settled
 
 
 def usable_cores() -> int:
@@ -342,7 +358,7 @@ def _cluster_on(directory: Path, n: int) -> Cluster:
         "PYTHONHASHSEED": _hash_seed(),
     }
     config.LocalEngineSetLauncher.engine_cmd = [sys.executable, *_interpreter_flags(), "-c", ENGINE]
-    config.LocalControllerLauncher.controller_cmd = [sys.executable, "-c", CONTROLLER]
+    config.LocalControllerLauncher.controller_cmd = [sys.executable, "-P", "-c", CONTROLLER]
     config.LocalEngineSetLauncher.delay = 0.0
     # Engines start beside the controller, so it may be a while before it answers them.
     config.LocalEngineSetLauncher.engine_args = ["--IPEngine.timeout=60"]

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import textwrap
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..dispatch.steady_locks import SteadyLock
 from .run_report import calls_in
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class ReportFile:
     def __init__(self, path: Path, title: str) -> None:
         self.path = path.absolute()
         self._title = textwrap.shorten(title, TITLE)
-        self._lock = threading.Lock()
+        self._lock = SteadyLock()
         self._under_way = 0
         self._log: CallLog
         self._timeline: type[Timeline]

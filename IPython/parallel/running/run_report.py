@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
@@ -14,6 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
+
+from ..dispatch.steady_locks import LastingLock, SteadyCondition
 
 __all__ = ["Screen", "Tally"]
 
@@ -36,7 +37,7 @@ class Tally:
         self.engine_seconds = 0.0
         self._started = time.perf_counter()
         self._screen = screen
-        self._changed = threading.Condition()
+        self._changed = SteadyCondition()
 
     def __repr__(self) -> str:
         return f"<Tally {self.settled} of {self.calls} settled, {self.failures} failed>"
@@ -133,7 +134,7 @@ class Screen:
     def __init__(self, bar: bool) -> None:
         self._wanted = bar and _is_terminal(sys.stderr)
         self._bar: _Bar | None = None
-        self._lock = threading.RLock()
+        self._lock = LastingLock()
         self._at_line_start = True
         self._done = 0
 
@@ -141,6 +142,12 @@ class Screen:
         """Show that `done` of `total` calls have settled."""
         if not self._wanted:
             return
+        try:
+            self._update_bar(done, total)
+        except (OSError, ValueError):  # the terminal is gone, or the program has closed the stream
+            self._wanted = False
+
+    def _update_bar(self, done: int, total: int) -> None:
         with self._lock:
             bar = self._bar or self._show_bar(total)
             bar.total = max(total, bar.total)

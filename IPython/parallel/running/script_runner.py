@@ -12,10 +12,12 @@ from __future__ import annotations
 import builtins
 import importlib.machinery
 import importlib.util
+import linecache
 import os
 import pkgutil
 import shlex
 import sys
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import dropwhile
@@ -159,7 +161,11 @@ class Command(Program):
         sys.argv[:] = ["-c", *self.args]
         _set_path0("")
         main = _main_module(importlib.machinery.BuiltinImporter, None)
-        return main, compile(self.name, "<string>", "exec", dont_inherit=True)
+        source = textwrap.dedent(self.name) if sys.version_info >= (3, 14) else self.name
+        code = compile(source, "<string>", "exec", dont_inherit=True)
+        if hasattr(linecache, "_register_code"):  # where tracebacks show its lines, as of Python 3.13
+            linecache._register_code(code, source, "<string>")
+        return main, code
 
 
 class StandardInput(Program):

@@ -12,20 +12,23 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..connection.transport import call_on_engine
+from .local_cluster import place_of_temporary_files
 
 if TYPE_CHECKING:
     from ipyparallel import Client
 
 # As it is before a program can say otherwise.
-_PLACE = tempfile.gettempdir()
+_PLACE = place_of_temporary_files()
+# Bytes that the name of a socket may have on every system.
+_LONGEST = 100
 
 
-def share_streams(client: Client, engines: Sequence[str], patience: float) -> None:
+def share_streams(client: Client, engines: Sequence[str], patience: float) -> bool:
     """Hand our standard output and error to engines.
 
     Parameters
@@ -35,21 +38,47 @@ def share_streams(client: Client, engines: Sequence[str], patience: float) -> No
         The UUIDs of engines on this machine.
     patience : float
         Seconds to wait for an engine. One that does not come keeps its own.
+
+    Returns
+    -------
+    bool
+        Whether all have come.
     """
     if not hasattr(socket, "send_fds") or not _are_open((1, 2)):
+        return True  # there is nothing to hand on
+    try:
+        with tempfile.TemporaryDirectory(prefix="ipython-parallel-", dir=_PLACE) as directory:
+            with _path_in(directory) as path, socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(path)
+                listener.listen(len(engines))
+                listener.settimeout(patience)
+                for engine in engines:
+                    call_on_engine(client, engine, "take_streams", path, patience)
+                for _ in engines:
+                    _give_away(listener)
+    except OSError:  # one died, say, or does not come
+        return False
+    return True
+
+
+def _give_away(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        socket.send_fds(connection, [b"\0"], [1, 2])
+
+
+@contextmanager
+def _path_in(directory: str) -> Iterator[str]:
+    """The name of a socket in a directory, whose own name may be too long for a socket's."""
+    path = os.path.join(directory, "streams")
+    if len(os.fsencode(path)) <= _LONGEST or not os.path.isdir("/proc/self/fd"):
+        yield path
         return
-    with tempfile.TemporaryDirectory(prefix="ipython-parallel-", dir=_PLACE) as directory:
-        path = os.path.join(directory, "streams")
-        with socket.socket(socket.AF_UNIX) as listener, suppress(TimeoutError):
-            listener.bind(path)
-            listener.listen(len(engines))
-            listener.settimeout(patience)
-            for engine in engines:
-                call_on_engine(client, engine, "take_streams", path, patience)
-            for _ in engines:
-                connection, _ = listener.accept()
-                with connection:
-                    socket.send_fds(connection, [b"\0"], [1, 2])
+    opened = os.open(directory, os.O_RDONLY)
+    try:
+        yield f"/proc/{os.getpid()}/fd/{opened}/streams"
+    finally:
+        os.close(opened)
 
 
 def _are_open(descriptors: tuple[int, ...]) -> bool:

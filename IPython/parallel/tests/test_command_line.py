@@ -99,6 +99,7 @@ def profile_of(process: psutil.Process) -> str:
         ["-m", "surroundings"],
         ["-mapp"],
         ["app/../values.py"],
+        ["-c", "    print('indented')"],
         ["-c", "import sys; print(sys.argv, sys.path[0], sorted(vars())); sys.exit(4)", "-c", "x"],
     ],
     ids=" ".join,
@@ -118,18 +119,47 @@ def test_source_from_standard_input(shared: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "script",
     [
+        "forked_pools.py",
         "forking.py",
         "inherited.py",
         "lost_workers.py",
         "module_changes.py",
         "past_the_streams.py",
+        "replaced_streams.py",
         "worker_state.py",
     ],
 )
-def test_our_own_engines_are_as_workers_would_be(script: str, private_tmp: Path) -> None:
+def test_our_own_engines_are_as_workers_would_be(
+    script: str, private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # with it, engines have other streams than users' have
     expected = python(script)
     assert expected[1] == 0
     assert python(script, via=("--quiet", "-n", "2")) == expected
+
+
+def test_streams_are_shared_also_where_temporary_files_have_long_names(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    place = private_tmp / ("long" * 25)
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    expected = python("past_the_streams.py")
+    assert expected[1] == 0
+    assert python("past_the_streams.py", via=("--quiet", "-n", "1")) == expected
+    place.rmdir()
+
+
+def test_the_program_may_choose_a_place_for_temporary_files(private_tmp: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, tempfile\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        f"os.environ['TMPDIR'] = {str(tmp_path)!r}\n"
+        "with ProcessPoolExecutor(1) as pool:\n"
+        "    print(pool.submit(tempfile.gettempdir).result() == tempfile.gettempdir() == os.environ['TMPDIR'])\n"
+    )
+    assert python("-c", code, via=("--quiet", "-n", "1")) == ("True\n", 0, "")
 
 
 def test_engines_have_the_options_of_the_interpreter(private_tmp: Path) -> None:

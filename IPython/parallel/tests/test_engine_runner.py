@@ -287,8 +287,13 @@ class TestOutput:
         def replace() -> None:
             sys.stdout = sys.__stderr__
 
+        engines = sys.stdout
         bench.run(call(replace))
-        assert sys.stdout is sys.__stderr__
+        assert sys.stdout is engines
+        assert values(bench.run(call(lambda: sys.stdout is sys.__stderr__))) == [True]
+        with bench.runner.output.capture():  # as for a pool's new worker
+            bench.runner.output.renew()
+        assert values(bench.run(call(lambda: sys.stdout is sys.__stderr__))) == [False]
 
     def test_bytes(self, bench: Bench) -> None:
         def write_bytes() -> int:

@@ -185,6 +185,31 @@ with {view} as executor:
     assert (done.stdout, done.stderr, done.returncode) == ("7\nFalse\n", "", 0)
 
 
+FORKED = """
+import os, threading, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+from IPython.parallel.dispatch.steady_locks import LastingLock
+lock, held, over = LastingLock(), threading.Event(), threading.Event()
+def hold():
+    with lock:
+        held.set()
+        over.wait()
+holder = threading.Thread(target=hold)
+holder.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    os._exit(lock.acquire(timeout=5))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), lock.acquire(blocking=False))
+over.set()
+"""
+
+
+def test_a_lock_that_a_client_has_is_free_in_a_forked_child() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.stdout, done.stderr) == ("1 False\n", "")
+
+
 # -- views, clients, threads, generators
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -215,6 +216,51 @@ def test_it_ends_with_its_owner_even_if_that_is_killed() -> None:
     finally:
         os.killpg(owner.pid, signal.SIGKILL)
         owner.stdout.close()
+
+
+SLEEPER = "import sys, time; print(flush=True); time.sleep(60); launch_instance()"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["told of it", "not told of it"])
+@pytest.mark.skipif(sys.platform != "linux", reason="on Linux the guard finds processes by their environment")
+def test_the_guard_of_an_owner_that_is_gone_before_it_looks(known: bool, tmp_path: Path) -> None:
+    directory = tmp_path / "cluster"
+    directory.mkdir()
+    environment = dict(os.environ) if known else {**os.environ, "IPYTHONDIR": str(directory)}
+    told, tell = os.pipe()
+    command = [sys.executable, "-c", SLEEPER]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as engine:
+        assert engine.stdout is not None
+        engine.stdout.readline()
+        os.write(tell, b"%d\n" % engine.pid if known else b"")
+        guard = [sys.executable, "-I", "-S", "-c", cluster_programs.GUARD, "0", str(directory)]
+        subprocess.run(guard, stdin=told, timeout=30, check=True)
+        assert engine.wait(30) == -signal.SIGKILL
+    os.close(told)
+    os.close(tell)
+    assert not directory.exists()
+
+
+def test_an_engine_that_could_not_be_started_is_none() -> None:
+    cluster = LocalCluster(2)
+    started, failed = (SimpleNamespace(process=process, pid=-1) for process in (psutil.Process(), None))
+    cluster._cluster = SimpleNamespace(engines={"set": SimpleNamespace(launchers={0: started, 1: failed})})
+    assert cluster._engines == [started]
+
+
+def test_an_engine_that_stood_still_for_too_long_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_cluster, "DEAD_AFTER_MS", 500)
+    cluster = LocalCluster(1)
+    with cluster as client:
+        (engine,) = cluster.engine_pids
+        os.kill(engine, signal.SIGSTOP)
+        while client.ids:
+            time.sleep(0.02)
+        os.kill(engine, signal.SIGCONT)
+        cluster.replenish()
+        assert client.load_balanced_view().submit(os.getpid).result(30) != engine
+        cluster.replenish()
+        assert len(cluster.engine_pids) == 2
 
 
 def test_a_controller_that_cannot_start_is_reported_with_its_reason(

@@ -64,6 +64,30 @@ def test_multiprocessing_pools_of_a_script(tmp_path: Path) -> None:
     )
 
 
+def test_what_an_initializer_is_given_is_there_for_as_long_as_the_pool() -> None:
+    code = (
+        "import gc, multiprocessing\n"
+        "def keep(*given):\n"
+        "    global kept\n"
+        "    kept = given\n"
+        "def add(number):\n"
+        "    lock, total = kept\n"
+        "    with lock:\n"
+        "        total.value += number\n"
+        "def start():\n"
+        "    total = multiprocessing.Value('i')\n"
+        "    return multiprocessing.Pool(2, keep, (multiprocessing.Lock(), total)), total\n"
+        "pool, total = start()\n"
+        "gc.collect()\n"
+        "with pool:\n"
+        "    pool.map(add, range(10))\n"
+        "print(total.value)\n"
+    )
+    expected = python("-c", code)
+    assert expected == ("45\n", 0, "")
+    assert python("-c", code, via=("-n", "2", "--quiet", "--pools", "multiprocessing")) == expected
+
+
 def test_the_closing_line_counts_the_calls_of_a_chunk(connection_file: Path) -> None:
     code = (
         "import multiprocessing\n"
