@@ -33,6 +33,8 @@ from IPython.parallel.tests import faults
 PATIENCE = 60.0
 # Seconds for which a worker of a pool, which knows no heartbeats, stands still.
 STANDSTILL = 2.0
+# Seconds that a view has to take work again when its controller is back.
+BACK = 15.0
 UNPICKLABLE = (pickle.PicklingError, TypeError, AttributeError)
 
 
@@ -229,12 +231,22 @@ class Views(Contestant):
 
     def renew(self) -> None:
         # Work may go on for a while when a part of the controller is gone.
-        if not self.lives() or not all(process.is_running() and _runs(process) for process in self.controllers):
+        if not self.lives() or not self._has_controller():
             self.stop()
             self.start()
         if len(self.client.ids) <= self.workers // 2:
             self.replace_workers(self.workers - len(self.client.ids))
         self._know_engines()
+
+    def lives(self) -> bool:
+        """As of any; a controller that stood still is to be heard from first."""
+        deadline = time.monotonic() + BACK
+        while not (lives := super().lives()) and time.monotonic() < deadline and self._has_controller():
+            time.sleep(0.1)
+        return lives
+
+    def _has_controller(self) -> bool:
+        return all(process.is_running() and _runs(process) for process in self.controllers)
 
     def replace_workers(self, count: int) -> None:
         for _ in range(count):

@@ -306,11 +306,14 @@ def program(what: str) -> Callable[[Round], None]:
         round.strike()
         round.observation.outstanding = 500
         begun = time.monotonic()
-        command = [sys.executable, "-c", "\n".join(lines)]
-        with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        # Python 3.12 and later warn of a fork of any process with threads.
+        command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", "\n".join(lines)]
+        with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
             try:
-                process.wait(HUNG)
-            except psutil.TimeoutExpired:
+                _, said = process.communicate(timeout=HUNG)
+                if process.returncode or said:
+                    round.complain(f"status {process.returncode}: {said.decode(errors='replace')}")
+            except subprocess.TimeoutExpired:
                 round.observation.hung += 1
                 for each in [*process.children(recursive=True), process]:
                     each.kill()

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import workloads
 from table import Observation
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 # Seconds after which a future that is not done counts as hung.
 HUNG = 30.0
+# What calls give for a label, and no other.
+VALUES: dict[Callable[..., Any], Callable[[str], Any]] = {
+    workloads.small: str,
+    workloads.slow: str,
+    workloads.take: str,
+    workloads.large: workloads.content,
+}
 
 
 class Round:
@@ -39,6 +47,7 @@ class Round:
         trace.touch()
         self.observation = Observation(contestant.name, fault, moment)
         self.futures: dict[str, Future[Any]] = {}
+        self._functions: dict[str, Callable[..., Any]] = {}
         self._refused: dict[str, BaseException] = {}
         self._ends: dict[Future[Any], float] = {}
         self._struck: float | None = None
@@ -49,6 +58,7 @@ class Round:
         for _ in range(count):
             self._labels += 1
             label = str(self._labels)
+            self._functions[label] = function
             try:
                 future = self.futures[label] = self.contestant.submit(function, self.path, label, *args)
             except Exception as error:
@@ -100,9 +110,16 @@ class Round:
         if error is None:
             if ran == 0:
                 self._lose(label, "a result, but it never ran")
+            self._judge_value(label, future)
         else:
             seen.error_after = max(seen.error_after or 0.0, seconds)
             self._judge_error(label, error, ran)
+
+    def _judge_value(self, label: str, future: Future[Any]) -> None:
+        value_of = VALUES.get(self._functions[label])
+        if value_of is not None and future.result(0) != value_of(label):
+            self.observation.wrong += 1
+            self._tell("wrong", label, "its result is not its own")
 
     def _judge_error(self, label: str, error: BaseException, ran: int) -> None:
         if self.contestant.explains(error, self.cause):
@@ -115,6 +132,11 @@ class Round:
     def _lose(self, label: str, why: str) -> None:
         self.observation.lost += 1
         self._tell("lost", label, why)
+
+    def complain(self, why: str) -> None:
+        """Count what is wrong with something else than a future."""
+        self.observation.wrong += 1
+        self._tell("wrong", "-", why)
 
     def _tell(self, what: str, label: str, why: str) -> None:
         print(f"{what}: {self.observation.fault}, {self.observation.moment}, {label}: {why[:300]}", file=sys.stderr)

@@ -26,7 +26,7 @@ class Observation:
     unrun : int
         Those of them whose calls had not begun: somebody else could have run them.
     wrong : int
-        Futures with an error that says something else.
+        Futures with an error that says something else, or with another call's result; programs that did not end well.
     lost, hung, twice : int
         Calls that have neither run nor an error, that did not end in time, and that ran more than once.
     error_after, longest_wait : float or None

@@ -46,7 +46,12 @@ def give_lock(path: str, label: str) -> Any:
 
 def large(path: str, label: str) -> bytes:
     trace(path, label)
-    return b"x" * LARGE
+    return content(label)
+
+
+def content(label: str) -> bytes:
+    """What only that call gives, all over."""
+    return label.encode().rjust(16) * (LARGE // 16)
 
 
 def _kill() -> None:

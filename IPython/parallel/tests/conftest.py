@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 # Before anything imports them: their assert statements are to explain themselves too.
@@ -28,6 +29,12 @@ ENGINES = 2
 # Seconds for one test where the configuration says nothing: `pytest --pyargs` does not read our pyproject.toml.
 DEFAULT_TIMEOUT = 60.0
 HERE = Path(__file__).parent
+
+# What is tried is the same in each run, and a machine that stalls makes none fail: tools/fuzz.py looks for what is new.
+hypothesis.settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -20,8 +21,9 @@ import psutil
 from IPython.parallel.tests.contracts.calls import pass_gate, trace
 from IPython.parallel.tests.contracts.harness import PATIENCE
 
-# Seconds within which the calls of an engine that died have to fail, and those of a controller that is gone.
-ENGINE_LIMIT, CONTROLLER_LIMIT = 5.0, 10.0
+# Seconds within which the calls of an engine that died have to fail, and those of a controller that is gone: twice what
+# is promised, as the machine may be busy.
+ENGINE_LIMIT, CONTROLLER_LIMIT = 10.0, 20.0
 
 
 def below_here() -> set[psutil.Process]:
@@ -31,7 +33,15 @@ def below_here() -> set[psutil.Process]:
 
 def controllers(among: set[psutil.Process]) -> list[psutil.Process]:
     """The controllers and schedulers among these processes, found by what they run."""
-    return [process for process in among if "ipyparallel.controller" in " ".join(process.cmdline())]
+    return [process for process in among if "ipyparallel.controller" in command(process)]
+
+
+def command(process: psutil.Process) -> str:
+    """What a process was started with; nothing, if it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def listening(process: psutil.Process) -> set[int]:
@@ -49,6 +59,14 @@ def send(processes: list[psutil.Process], number: int) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):  # it may end because the one before did
             process.send_signal(number)
+
+
+def is_written(file: Path) -> bool:
+    """Whether a connection file is there, and complete."""
+    try:
+        return bool(json.loads(file.read_text()))
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

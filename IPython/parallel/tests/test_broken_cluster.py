@@ -23,7 +23,7 @@ from IPython.parallel.tests.contracts.harness import PATIENCE, Gate
 def controllers() -> set[psutil.Process]:
     """The controllers and schedulers of this process's clusters, found by what they run."""
     descendants = psutil.Process().children(recursive=True)
-    return {process for process in descendants if "ipyparallel.controller" in " ".join(process.cmdline())}
+    return set(faults.controllers(set(descendants)))
 
 
 @pytest.fixture

@@ -142,10 +142,14 @@ def test_a_lone_call_is_one_group_and_one_report(view: LoadBalancedView, traffic
 
 
 
-def test_calls_submitted_one_by_one_travel_in_few_groups(view: LoadBalancedView, traffic: Traffic) -> None:
-    futures = [view.submit(calls.identity, n) for n in range(2000)]
+def test_calls_submitted_one_by_one_travel_in_few_groups(
+    full: LoadBalancedView, gate: Gate, traffic_of_full: Traffic
+) -> None:
+    # While nothing can leave: how much leaves at once is not to depend on who is faster, submitter or engines.
+    futures = [full.submit(calls.identity, n) for n in range(2000)]
+    gate.open()
     assert [future.result(PATIENCE) for future in futures] == list(range(2000))
-    assert len(traffic.sent) <= 400
+    assert len(traffic_of_full.sent) <= 200
 
 
 def test_cancelling_sends_no_message(full: LoadBalancedView, gate: Gate, traffic_of_full: Traffic) -> None:

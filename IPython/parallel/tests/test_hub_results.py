@@ -234,6 +234,7 @@ class TestFacts:
     def test_unknown_call_is_an_error_that_says_so(self, other, client, monkeypatch) -> None:
         monkeypatch.setattr(hub_watch, "GRACE", 0.2)
         known = client[client.ids[0]].apply_async(calls.add, 1, 2)
+        _until(lambda: set(known.msg_ids) <= set(client.hub_history()))
         unknown, one = other.get_result("no such call"), _known(other, known)
         assert one.result(PATIENCE) == 3
         with pytest.raises(RemoteError, match="No such message: no such call") as caught:

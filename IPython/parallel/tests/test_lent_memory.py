@@ -23,6 +23,7 @@ import pytest
 from ipyparallel import Client
 
 from IPython.parallel.connection import transport as transport_module
+from IPython.parallel.dispatch import groups
 from IPython.parallel.engine_bundle import load
 from IPython.parallel.engine_room import room_of
 from IPython.parallel.errors import ClusterGone, EngineDied
@@ -54,6 +55,7 @@ def sent(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The sizes of the frames of all groups."""
     view = client.load_balanced_view()
     assert list(view.map(calls.identity, range(100))) == list(range(100))  # all engines have met the client
+    assert wait_until(lambda: not room_of(client).dispatcher._schedule.groups())
     sizes: list[list[int]] = []
     channel = room_of(client)._transport._channel
     send = channel.send
@@ -79,7 +81,10 @@ class TestOnACluster:
         assert {len(sizes) for sizes in sent} == {1}
         assert wait_until(lambda: lent_now() == [])
 
-    def test_of_several_calls_in_one_message(self, client: Client, sent: list[list[int]]) -> None:
+    def test_of_several_calls_in_one_message(
+        self, client: Client, sent: list[list[int]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(groups, "OVERRUN", PATIENCE)
         arguments = [os.urandom(LARGE + n) for n in range(8)]
         mapped = client.load_balanced_view().map(digest, arguments, [b"small"] * 8, chunksize=4)
         assert list(mapped) == [digest(data, b"small") for data in arguments]
@@ -238,7 +243,10 @@ class TestResults:
             first[:] = 77
         assert {len(sizes) for sizes in heard} == {1}
 
-    def test_of_several_calls_in_one_message(self, client: Client, heard: list[list[int]]) -> None:
+    def test_of_several_calls_in_one_message(
+        self, client: Client, heard: list[list[int]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(groups, "OVERRUN", PATIENCE)
         view = client.load_balanced_view()
         mapped = view.map(lambda n: make(LARGE, n) if n % 2 else n, range(12), chunksize=6)
         assert list(mapped) == [make(LARGE, n) if n % 2 else n for n in range(12)]

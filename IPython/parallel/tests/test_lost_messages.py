@@ -19,6 +19,7 @@ import pytest
 
 from IPython.parallel.connection import mux_connection
 from IPython.parallel.errors import ClusterGone, EngineDied
+from IPython.parallel.running import local_cluster
 from IPython.parallel.running.local_cluster import LocalCluster
 from IPython.parallel.tests import faults
 from IPython.parallel.tests.contracts import calls
@@ -82,6 +83,7 @@ class Wires:
 def wires(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wires]:
     with pytest.MonkeyPatch.context() as patch, ExitStack() as undo:
         patch.setattr(mux_connection, "LOOK", 0.2)
+        patch.setattr(local_cluster, "DEAD_AFTER_MS", 10_000)  # hearts beat by way of this busy process
         yield Wires(undo, tmp_path_factory.mktemp("wires"))
 
 

@@ -153,20 +153,20 @@ class TestOnCluster(OnCluster):
         assert len(read) <= 1000 + ENGINES * AHEAD + 1
 
     def test_no_thread_is_left_of_an_input_nobody_finished(self, pool: Any) -> None:
+        before = threading.enumerate()  # that of an earlier test may be about to end
         next(pool.imap(calls.identity, counting([])))
-        (thread,) = (
-            thread for thread in threading.enumerate() if thread.name == "IPython.parallel imap"
-        )
+        new = [thread for thread in threading.enumerate() if thread not in before]
+        (thread,) = (thread for thread in new if thread.name == "IPython.parallel imap")
         pool.terminate()
         thread.join(PATIENCE)
         assert not thread.is_alive()
 
     def test_nor_when_the_pool_is_forgotten(self, client: ipyparallel.Client) -> None:
         pool = Pool(client=client)
+        before = threading.enumerate()  # that of an earlier test may be about to end
         next(pool.imap(calls.identity, counting([])))
-        (thread,) = (
-            thread for thread in threading.enumerate() if thread.name == "IPython.parallel imap"
-        )
+        new = [thread for thread in threading.enumerate() if thread not in before]
+        (thread,) = (thread for thread in new if thread.name == "IPython.parallel imap")
         with pytest.warns(ResourceWarning, match="unclosed"):
             del pool
             gc.collect()

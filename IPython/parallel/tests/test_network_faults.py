@@ -103,7 +103,7 @@ class Hosts:
         ]
         self._start(CONTROLLER, "controller", *options, "--HeartMonitor.period=500")
         file = directory / "security" / "ipcontroller-client.json"
-        faults.wait_until(file.exists)
+        faults.wait_until(lambda: faults.is_written(file))
         for number in ENGINES:
             self._start(number, "engine")
         self.client = undo.enter_context(ipyparallel.Client(str(file)))

@@ -301,7 +301,7 @@ class TestFoundAgain:
 
     def test_by_another_client(self, make, client: Client, other: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         """What has a message of its own; the Hub knows no others."""
-        monkeypatch.setattr(hub_watch, "GRACE", 0.2)
+        monkeypatch.setattr(hub_watch, "GRACE", 1.0)
         result = make(calls.identity, 5)
         result.wait(PATIENCE)
         again = other.get_result(result.msg_ids)

@@ -46,7 +46,7 @@ def test_what_a_local_cluster_writes_is_its_users_alone(cluster: LocalCluster, c
 
 def test_a_local_cluster_listens_on_this_machine_only(client: ipyparallel.Client) -> None:
     client.load_balanced_view().submit(calls.add, 1, 2).result(PATIENCE)
-    processes = [process for process in faults.below_here() if "ipyparallel" in " ".join(process.cmdline())]
+    processes = [process for process in faults.below_here() if "ipyparallel" in faults.command(process)]
     listening = [
         connection.laddr.ip
         for process in processes
@@ -173,7 +173,7 @@ def encrypted(tmp_path: Path) -> Iterator[tuple[ipyparallel.Client, Path, psutil
     with psutil.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL) as controller:
         family = [controller]
         try:
-            faults.wait_until(file.exists)
+            faults.wait_until(lambda: faults.is_written(file))
             with faults.another_engine(file), ipyparallel.Client(str(file)) as client:
                 client.wait_for_engines(1, timeout=PATIENCE, interactive=False)
                 family += controller.children(recursive=True)
