@@ -23,6 +23,8 @@ import workloads
 from contestants import PATIENCE, Contestant, Loky, StandardPool, Stock, Views
 from rounds import HUNG, Round
 
+from IPython.parallel.tests import faults
+
 POOLS = (StandardPool, Loky)
 CLUSTERS = (Views, Stock)
 ALL = (Views, Stock, StandardPool, Loky)
@@ -155,12 +157,10 @@ def controllers(which: str, number: int) -> Callable[[Round], None]:
         if which != "all":
             processes = [contestant.chance.choice(processes)]
         round.strike()
-        for process in processes:
-            process.send_signal(number)
+        faults.send(processes, number)
         if number == signal.SIGSTOP:
             time.sleep(contestant.chance.choice((1.0, 12.0)))
-            for process in processes:
-                process.send_signal(signal.SIGCONT)
+            faults.send(processes, signal.SIGCONT)
         round.wait()
 
     return make
