@@ -31,7 +31,6 @@ class StockMessages:
 
     def __init__(self, client: Client) -> None:
         self._client = weakref.ref(client)
-        self._given_up: set[str] = set()
         self._broken: Callable[[], Exception] | None = None
 
     def check(self) -> None:
@@ -53,10 +52,7 @@ class StockMessages:
         if client is None:
             return
         waiting = [(msg_id, future) for msg_id, future in list(client._futures.items()) if _is_unanswered(future)]
-        if waiting and not self._given_up:
-            _ignore_answers(client, self._given_up)
         for msg_id, future in waiting:
-            self._given_up.add(msg_id)
             forget(client, msg_id)
             _fail(future, error())
 
@@ -71,7 +67,12 @@ def _is_unanswered(future: Any) -> bool:
 
 
 def forget(client: Client, msg_id: str) -> None:
-    """Wait for no answer to a message of the client's any more."""
+    """Wait for no answer to a message of the client's any more; one that comes is dropped. On its receiving thread."""
+    given_up: set[str] | None = client.__dict__.get("_given_up_messages")
+    if given_up is None:
+        given_up = client.__dict__["_given_up_messages"] = set()
+        _ignore_answers(client, given_up)
+    given_up.add(msg_id)
     client.outstanding.discard(msg_id)
     for of_engine in list(client._outstanding_dict.values()):
         of_engine.discard(msg_id)

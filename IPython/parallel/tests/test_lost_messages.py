@@ -8,6 +8,7 @@ import concurrent.futures
 import json
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -17,7 +18,9 @@ from typing import Any
 import ipyparallel
 import pytest
 
-from IPython.parallel.connection import mux_connection
+from IPython.parallel.connection import mux_connection, stock_messages
+from IPython.parallel.connection.transport import call_on_engine
+from IPython.parallel.engine_bundle import PYTHON
 from IPython.parallel.errors import ClusterGone, EngineDied
 from IPython.parallel.running import local_cluster
 from IPython.parallel.running.local_cluster import LocalCluster
@@ -199,3 +202,16 @@ def test_the_code_for_an_engine_that_was_lost_is_sent_again(wires: Wires, tracer
         wires.engines.flow()
         assert_each_ran_once(futures, tracer)
         assert client.wait(timeout=PATIENCE)
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_dropped(
+    client: ipyparallel.Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine, queued = client._engines[client.ids[0]], threading.Event()
+    client._io_loop.add_callback(queued.wait)  # or the answer might come first
+    late, next_one = (call_on_engine(client, engine, "open_door", "another client", PYTHON) for _ in range(2))
+    client._io_loop.add_callback(stock_messages.forget, client, late.msg_id)
+    queued.set()
+    assert next_one.result(PATIENCE) is not None
+    assert not late.done()
+    assert capsys.readouterr().out == ""  # stock prints it
