@@ -262,6 +262,14 @@ class _Made:
         return engine_bundle.load().shipping.make_code, (self._version, "script.py", ())
 
 
+def test_a_group_that_comes_twice_runs_once(bench: Bench) -> None:
+    # Somebody may send again what was signed long ago, when its signature is no longer remembered.
+    number = next(_numbers)
+    assert values(bench.run(call(note, "once"), number=number)) == ["once"]
+    again = bench.run(call(note, "once"), number=number)
+    assert (again.outcomes, again.returned, ran) == ([], [0], ["once"])
+
+
 class TestOutput:
     def test_belongs_to_the_call_that_wrote_it(self, bench: Bench) -> None:
         report = bench.run(call(write, "a", "b"), call(note, 1), call(write, "", "c"))
