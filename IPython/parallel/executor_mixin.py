@@ -170,7 +170,7 @@ def _submit_alone(view: View, fn: Callable[..., Any], args: tuple[Any, ...], kwa
         result.fail(error)
         return result
     result = view._really_apply(call, (), {}, block=False)
-    room.dispatcher.count(state_of(view).alone, result)
+    room.dispatcher.note(result)
     return result
 
 

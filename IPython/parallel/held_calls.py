@@ -66,7 +66,15 @@ def map_held(
     flags = _with_views_own(view, {"label": label})
     if not (flags["retries"] or depends_on_buffered(view.client, flags["after"], flags["follow"])):
         return False
-    result.stand_for([_hold(view, function, call, {}, flags, result) for call in calls])
+    held: list[TaskResult] = []
+    try:
+        for call in calls:
+            held.append(_hold(view, function, call, {}, flags, result))
+    except BaseException:  # Ctrl-C, say: nobody will have those
+        for each in held:
+            each.cancel()
+        raise
+    result.stand_for(held)
     return True
 
 
@@ -120,6 +128,7 @@ class HeldCall:
     ) -> None:
         self._dispatcher = dispatcher
         self._task: Task | None = task
+        self._held = task
         self._conditions = conditions
         self._allowed = allowed
 
@@ -131,8 +140,12 @@ class HeldCall:
         self._dispatcher.soon(self._decide)  # it may depend on none: a map of nothing
 
     def expire(self) -> None:
-        """The time of the view's ``timeout`` flag is up. Any thread."""
-        self._dispatcher.soon(lambda: self._refuse(TaskTimeout()))
+        """The time of the view's ``timeout`` flag is up, for calls to begin. Any thread."""
+        self._dispatcher.soon(self._give_up)
+
+    def _give_up(self) -> None:
+        self._take()  # or it may wait in its line, and leave that when its turn comes
+        self._dispatcher.refuse(self._held, TaskTimeout())
 
     def _hearer(self, condition: Condition) -> Callable[[Future[Any]], None]:
         def hear(call: Future[Any]) -> None:

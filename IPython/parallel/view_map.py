@@ -283,7 +283,10 @@ def _map_alone(
     keywords: dict[str, Any],
 ) -> AsyncMapResult:
     """A map whose parts are messages of their own, made by ipyparallel of a function of one pickled tuple."""
+    dispatcher = room_of(view.client).dispatcher
+    dispatcher.check()
     result = original(view, mapped_calls(f), [call_pickling.dumps(args) for args in calls], block=False, **keywords)
     result._deadline = deadline
     state_of(view).note([result])
+    dispatcher.note(result)
     return result

@@ -32,7 +32,6 @@ class ViewState:
 
     def __init__(self, balanced: Line | None = None) -> None:
         self.balanced = balanced or Line(CLIENT)
-        self.alone = Line(CLIENT)  # of calls that wait at the scheduler or at engines, each a message of its own
         self._pinned: dict[str | frozenset[str], Line] = {}
         self._results: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = LastingLock()

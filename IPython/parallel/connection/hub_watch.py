@@ -18,13 +18,12 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from itertools import chain, repeat
 from typing import Any
 
 from ipyparallel import Client
 from ipyparallel.client.futures import MessageFuture
 
-from ..dispatch.steady_locks import SteadyCondition
+from ..dispatch.steady_locks import LastingLock, SteadyCondition
 from ..errors import ClusterGone
 
 _logger = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ _logger = logging.getLogger(__name__)
 SHORTEST, LONGEST, SHARE = 0.05, 1.0, 0.05
 # The Hub hears of a call a moment after it was sent: for so many seconds "no such message" may change.
 GRACE = 2.0
-# For so many seconds the first answer is waited for, the next ones for longer: it may be large.
+# After so many seconds without an answer it is asked again, and then ever later: the answer may be large.
 PATIENCE = 10.0
 # Results fetched with one request. They are held in memory together with their buffers.
 AT_ONCE = 64
@@ -59,7 +58,7 @@ class HubWatch:
 
     def __init__(self, client: Client) -> None:
         self._client = weakref.ref(client)
-        self._changed = SteadyCondition()
+        self._changed = SteadyCondition(LastingLock())
         self._futures: weakref.WeakValueDictionary[str, MessageFuture] = weakref.WeakValueDictionary()
         self._kept: dict[str, MessageFuture] = {}
         self._unknown_since: dict[str, float] = {}
@@ -225,25 +224,23 @@ class HubWatch:
 
         Request or answer may be lost with a connection that is mended at once: then it is asked again.
         """
-        for times in chain((1, 2, 4), repeat(8)):
-            answer = self._ask_once(client, content, times * PATIENCE)
-            if answer.done():
+        answers: list[Future[Any]] = []
+        while self._broken is None:
+            answers.append(client._send(client._query_stream, "result_request", content=content))
+            answers[-1].add_done_callback(lambda _: self._notify())
+            with self._changed:
+                self._changed.wait_for(lambda: _first(answers) or self._broken is not None, len(answers) * PATIENCE)
+            if (answer := _first(answers)) is not None:
                 return answer.result()
-            if self._broken is not None:
-                break
         raise _Stopped
-
-    def _ask_once(self, client: Client, content: dict[str, Any], patience: float) -> Future[Any]:
-        """Ask, and wait for so many seconds at most."""
-        answer: Future[Any] = client._send(client._query_stream, "result_request", content=content)
-        answer.add_done_callback(lambda _: self._notify())
-        with self._changed:
-            self._changed.wait_for(lambda: answer.done() or self._broken is not None, patience)
-        return answer
 
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _first(answers: list[Future[Any]]) -> Future[Any] | None:
+    return next((answer for answer in answers if answer.done()), None)
 
 
 class _Asking:

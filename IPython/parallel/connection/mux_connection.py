@@ -20,7 +20,7 @@ from typing import Any
 import zmq
 from ipyparallel import Client
 
-from ..dispatch.steady_locks import SteadyLock
+from ..dispatch.steady_locks import LastingLock
 from .own_sockets import connect_like, open_socket
 from .report_listener import ReportListener
 
@@ -64,7 +64,7 @@ class MuxConnection:
         self._loop = client._io_loop
         self._number = 0  # of the connection to receive by
         # A socket may be used by one thread after the other, with a lock between them.
-        self._lock = SteadyLock()
+        self._lock = LastingLock()
         self._waiting: list[list[Any]] | None = []  # until answers can come
         self._closed = False
         self._client = weakref.ref(client)

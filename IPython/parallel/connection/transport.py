@@ -24,7 +24,7 @@ from ipyparallel.serialize import canning
 
 from ..dispatch.carrier import EngineLeft
 from ..dispatch.groups import Group
-from ..dispatch.steady_locks import LastingLock, SteadyLock
+from ..dispatch.steady_locks import LastingLock
 from ..dispatch.wire import PLAIN, HadBegun, Lost, Outcome, Report, Unknown
 from ..engine_bundle import PYTHON, EngineFunction, load
 from ..errors import ClusterGone, EngineDied
@@ -72,7 +72,7 @@ class Transport:
         self._client = weakref.ref(client)
         # ipyparallel completes its table of types at first use, which two threads must not do at the same time.
         canning.can(None)
-        self._lock = SteadyLock()
+        self._lock = LastingLock()
         self._prepared: dict[str, _Preparing] = {}
         self._journals: dict[str, Any] = {}  # their addresses, of all engines that have the code
         self._probe = lent_memory.lend()  # for engines to try whether they can read what this client lends

@@ -85,6 +85,7 @@ class Dispatcher:
         self._schedule = Schedule(
             self.name, policy or BatchPolicy(), present=transport.engines, leave_out=inbox.leaver_out(self._inbox)
         )
+        self._others: weakref.WeakSet[Future[Any]] = weakref.WeakSet()  # calls that go another way
         self._thread: threading.Thread | None = None
         weakref.finalize(self, self._inbox.put, None)
         transport.watch(inbox.putter(self._inbox), inbox.doubter(self._inbox))
@@ -188,16 +189,16 @@ class Dispatcher:
         if refused is not None:
             raise refused()
 
-    def count(self, line: Line, future: Future[Any]) -> None:
-        """Count a call that goes another way as outstanding in `line`, until it is over."""
+    def note(self, future: Future[Any]) -> None:
+        """Let an exiting interpreter wait for a call that goes another way, too."""
         with self._lock:
-            self._schedule.lines.add(line)
-            line.outstanding += 1
-        future.add_done_callback(callbacks.AtOnce(lambda _: self._count_over(line)))
+            self._others.add(future)
+        # Should Ctrl-C come before this, whoever waits looks again in a while.
+        future.add_done_callback(callbacks.AtOnce(lambda over: callbacks.after_callbacks(over, self._tell_idle)))
 
-    def _count_over(self, line: Line) -> None:
+    def _tell_idle(self) -> None:
         with self._lock:
-            self._settled(line, 1)
+            self._idle.notify_all()
 
     def cancel(self, task: Task) -> bool | None:
         """Cancel a task that has not left: see `task_states.cancel`. It leaves the line when its turn comes.
@@ -270,13 +271,13 @@ class Dispatcher:
         """Wait, with the lock held, until nothing is outstanding; False if it never will be."""
         alone = False
         while not self._idle.wait_for(self._is_done, _PATIENCE_AT_EXIT):
-            if alone and not self._schedule.engines:
+            if alone and not self._transport.engines():
                 return False
-            alone = not self._schedule.engines
+            alone = not self._transport.engines()
         return True
 
     def _is_done(self) -> bool:
-        return not any(line.outstanding for line in self._schedule.lines)
+        return not any(line.outstanding for line in self._schedule.lines) and all(map(_is_over, self._others))
 
     def leave_to_parent(self) -> None:
         """This process was forked: refuse work, whoever held the lock at that moment. Right after the fork."""
@@ -289,6 +290,7 @@ class Dispatcher:
             group.keeps = None
         for line in self._schedule.lines:  # nobody here will hear of those
             line.outstanding = line.calling_back = 0
+        self._others = weakref.WeakSet()
 
     @property
     def is_parents(self) -> bool:
@@ -390,7 +392,9 @@ class Dispatcher:
     def _hear_of_cluster(self, news: Any) -> None:
         if news in (inbox.DOUBT, inbox.LOOK):
             self._ask(all_groups=news == inbox.DOUBT)
-            if self._schedule.buffered():
+            with self._lock:
+                waits = self._schedule.buffered()
+            if waits:
                 self._transport.look_for_engines()  # that one came may not have been heard
         else:
             self._refresh_engines()
@@ -539,3 +543,7 @@ class Dispatcher:
         """A task has ended by itself, and not with a report's."""
         task.line.tell_over((task.future,))
         self._count_settled(task)
+
+
+def _is_over(future: Any) -> bool:
+    return future.done() and not future._done_callbacks

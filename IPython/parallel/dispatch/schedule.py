@@ -146,6 +146,8 @@ class Schedule:
         depth = self._policy.depth()
         free = [engine for engine in self.engines.values() if engine.has_room(depth)]
         self.full = not free
+        if self.full:
+            return None
         free.sort(key=lambda engine: len(engine.groups))
         for line in self._busy_lines:
             for engine in free:

@@ -13,15 +13,23 @@ import logging
 import os
 import socket
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+# Of so many pools it is known what their calls have put in the place of the streams; nobody tells when one is closed.
+_MOST_REPLACED = 64
 
-def receive_descriptors(path: str, patience: float) -> list[int]:
-    """The two file descriptors given away at `path`, a Unix socket; waits up to `patience` seconds."""
+
+def receive_descriptors(path: str, name: str, patience: float) -> list[int]:
+    """The two file descriptors that are given away at `path`, a Unix socket, to who says its name.
+
+    Waits up to `patience` seconds.
+    """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(patience)
         connection.connect(path)
+        connection.sendall(name.encode())
         descriptors = list(socket.recv_fds(connection, 1, 2)[1])
     for descriptor in descriptors:  # only as 1 and 2 are they for programs that calls start
         os.set_inheritable(descriptor, False)
@@ -106,12 +114,18 @@ class Output:
         self._displayed: list[dict[str, Any]] = []
         self._lent: tuple[tuple[int, int, int], ...] = ()
         self._streams: tuple[_Captured, _Captured] | None = None
-        self._of_calls: tuple[Any, Any] | None = None  # what the last group left, which may have replaced them
+        # What calls of pools have put in their place, by the token of the pool's initializer.
+        self._replaced: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
 
     def lend(self, descriptors: Sequence[int], log: logging.Logger) -> None:
         """Let calls have these for 1 and 2, where what passes ``sys.stdout`` by goes; the engine, and `log`, which is
         its own, keep what they had."""
-        self._lent = tuple((fd, lent, os.dup(fd)) for fd, lent in zip((1, 2), descriptors, strict=True))
+        kept = {fd: own for fd, _, own in self._lent}
+        for _, lent, _ in self._lent:  # before
+            os.close(lent)
+        self._lent = tuple(
+            (fd, lent, kept.get(fd) or os.dup(fd)) for fd, lent in zip((1, 2), descriptors, strict=True)
+        )
         for stream, (fd, _, _) in zip(self._captured(), self._lent, strict=True):
             stream.pass_by(fd)
         _redirect(log, {fd: own for fd, _, own in self._lent})
@@ -128,10 +142,15 @@ class Output:
         return self._streams
 
     @contextlib.contextmanager
-    def capture(self) -> Iterator[None]:
-        """Take over the standard streams for a group. Threads that outlive a call write to the call then running."""
+    def capture(self, worker: str | None = None) -> Iterator[None]:
+        """Take over the standard streams for a group. Threads that outlive a call write to the call then running.
+
+        What calls of a pool with an initializer put in their place is for the next ones; `worker` is its token.
+        """
         before = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = self._of_calls or self._captured()
+        sys.stdout, sys.stderr = captured = self._captured()
+        if worker is not None:
+            sys.stdout, sys.stderr = self._replaced.pop(worker, captured)
         for fd, lent, _ in self._lent:
             os.dup2(lent, fd)
         hooked = hasattr(self._publisher, "register_hook")
@@ -144,9 +163,11 @@ class Output:
                 self._publisher.unregister_hook(self._keep_display)
             for fd, _, own in self._lent:
                 os.dup2(own, fd)
-            # What an initializer, say, has put in their place is for the calls that follow.
-            self._of_calls = sys.stdout, sys.stderr
+            if worker is not None and (sys.stdout, sys.stderr) != captured:
+                self._replaced[worker] = sys.stdout, sys.stderr
             sys.stdout, sys.stderr = before
+            while len(self._replaced) > _MOST_REPLACED:
+                self._replaced.popitem(last=False)
 
     def renew(self) -> None:
         """While calls run: what they have put in the place of the streams is gone, as with the worker they ran in."""

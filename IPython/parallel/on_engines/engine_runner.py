@@ -151,7 +151,9 @@ class Runner:
             group.give_back()
             return group.report(self._epochs[client], self._numbers.get(client, 0))
         self._numbers[client] = header["number"]
-        with self._watch(group, header["seconds"]), self.output.capture(), outside_event_loop(), self._interruptible():
+        worker = header["setup"] and header["setup"][0]
+        output = self.output.capture(worker)
+        with self._watch(group, header["seconds"]), output, outside_event_loop(), self._interruptible():
             self._context.run(self._run, group)
         group.close()
         return group.report(self._epochs[client], header["number"])
@@ -332,7 +334,6 @@ class Runner:
         self.output.reconfigure(encodings)
         worker_identity.become_worker(caller, self._engine["engine_id"] + 1)
         with self.output.capture(), outside_event_loop():
-            self.output.renew()
             self._context.run(process_state.apply_all, state)
             self._context.run(module_state.apply, modules)
             self.output.take()  # what imports print, a forked worker would not

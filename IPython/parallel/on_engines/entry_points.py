@@ -76,7 +76,8 @@ def take_streams(path: str, patience: float) -> None:
     """Let calls write to the standard output and error of the process that gives them away at `path`."""
     from IPython import get_ipython
 
-    runner().output.lend(receive_descriptors(path, patience), get_ipython().kernel.log)
+    kernel = get_ipython().kernel
+    runner().output.lend(receive_descriptors(path, kernel.ident, patience), kernel.log)
 
 
 def take_state(

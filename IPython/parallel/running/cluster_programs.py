@@ -109,7 +109,8 @@ while True:
         break
     *lines, unread = (unread + data).split(b"\\n")
     if b"stopped" in lines:
-        sys.exit()
+        groups = []
+        break
     groups += map(int, lines)
 for group in groups:
     try:
@@ -119,7 +120,7 @@ for group in groups:
 def is_ours(pid):
     try:
         with open("/proc/%s/environ" % pid, "rb") as environment, open("/proc/%s/cmdline" % pid, "rb") as command:
-            return os.fsencode(directory) in environment.read() and b"launch_instance()" in command.read()
+            return os.fsencode(directory) in environment.read() and b"launch_" b"instance()" in command.read()
     except OSError:
         return False
 for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):

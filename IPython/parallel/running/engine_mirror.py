@@ -54,8 +54,7 @@ class EngineMirror:
             self._cluster.replenish()
         engines = list(self._client._engines.values())
         if new := [engine for engine in engines if engine not in self._have_streams]:
-            if share_streams(self._client, new, PATIENCE):
-                self._have_streams.update(new)  # or they are asked again
+            self._have_streams |= share_streams(self._client, new, PATIENCE)
         modules = program_modules() if self._modules else ()
         now = (
             _process_state.read_all(call_pickling.dumps_small),

@@ -156,11 +156,11 @@ class LocalCluster:
             try:
                 return self._start_once(deadline)
             except _ControllerDied:
-                self._stop(grace=0, knows_all=False)
+                self.stop(grace=0)
                 if attempt == START_ATTEMPTS:
                     raise
             except BaseException:
-                self._stop(grace=0, knows_all=False)
+                self.stop(grace=0)
                 raise
         raise AssertionError("unreachable")
 
@@ -267,11 +267,12 @@ class LocalCluster:
         Returns
         -------
         bool
-            True: calls that can be interrupted are over soon.
+            True: calls that can be interrupted are over soon. False in a forked child, whose engines they are not.
         """
-        if os.getpid() == self._owner:
-            _each(_interrupt, [engine.process for engine in self._engines])
-        return os.getpid() == self._owner
+        if os.getpid() != self._owner:
+            return False
+        _each(_interrupt, [engine.process for engine in self._engines])
+        return True
 
     def stop(self, grace: float = STOP_GRACE) -> None:
         """End all processes and remove the private directory. Calling it again, or before `start`, does nothing.
@@ -281,10 +282,6 @@ class LocalCluster:
         grace : float
             Seconds the processes get to end by themselves. What is left then is killed.
         """
-        self._stop(grace, knows_all=True)
-
-    def _stop(self, grace: float, *, knows_all: bool) -> None:
-        """End all processes; of one that was just being started, only the guard may know."""
         if self._directory is None or os.getpid() != self._owner:
             # A forked child has inherited the object, not the cluster.
             return
@@ -292,7 +289,7 @@ class LocalCluster:
             self._client.close()
         if self._cluster is not None:
             self._end_processes(grace)
-        self._dismiss_guard(b"stopped\n" if knows_all else b"")
+        self._dismiss_guard()
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory = self._cluster = self._client = self._guard = None
 
@@ -317,11 +314,12 @@ class LocalCluster:
         self._guard.stdin.write(b"%d\n" % group)
         self._guard.stdin.flush()
 
-    def _dismiss_guard(self, word: bytes) -> None:
+    def _dismiss_guard(self) -> None:
+        """Wait for its last look: one that was just being started as Ctrl-C came, say, is known to nobody else."""
         if self._guard is None:
             return
         with suppress(BrokenPipeError):
-            self._guard.communicate(word)
+            self._guard.communicate(b"stopped\n")
 
     def _last_words(self, program: str) -> str:
         """The last line that a process of this kind wrote to its log."""

@@ -195,7 +195,8 @@ class Screen:
         self._wanted = False
         with self._lock:
             if self._bar is not None:
-                self._bar.close()
+                with suppress(OSError, ValueError):  # the terminal is gone
+                    self._bar.close()
                 self._bar = None
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)

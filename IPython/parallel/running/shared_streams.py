@@ -13,7 +13,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..connection.transport import call_on_engine
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 # As it is before a program can say otherwise.
 _PLACE = place_of_temporary_files()
-# Bytes that the name of a socket may have on every system.
+# Bytes that the path of a socket may have on every system; an engine's name has fewer.
 _LONGEST = 100
 
 
-def share_streams(client: Client, engines: Sequence[str], patience: float) -> bool:
+def share_streams(client: Client, engines: Sequence[str], patience: float) -> set[str]:
     """Hand our standard output and error to engines.
 
     Parameters
@@ -41,12 +41,14 @@ def share_streams(client: Client, engines: Sequence[str], patience: float) -> bo
 
     Returns
     -------
-    bool
-        Whether all have come.
+    set of str
+        Those that have come; all, where there is nothing to hand on.
     """
     if not hasattr(socket, "send_fds") or not _are_open((1, 2)):
-        return True  # there is nothing to hand on
-    try:
+        return set(engines)
+    came: set[str] = set()
+    # It is over when one died, say, or does not come.
+    with suppress(OSError):
         with tempfile.TemporaryDirectory(prefix="ipython-parallel-", dir=_PLACE) as directory:
             with _path_in(directory) as path, socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(path)
@@ -55,16 +57,18 @@ def share_streams(client: Client, engines: Sequence[str], patience: float) -> bo
                 for engine in engines:
                     call_on_engine(client, engine, "take_streams", path, patience)
                 for _ in engines:
-                    _give_away(listener)
-    except OSError:  # one died, say, or does not come
-        return False
-    return True
+                    came.add(_give_away(listener, patience))
+    return came
 
 
-def _give_away(listener: socket.socket) -> None:
+def _give_away(listener: socket.socket, patience: float) -> str:
+    """Give them to the next one that comes, who says its name."""
     connection, _ = listener.accept()
     with connection:
+        connection.settimeout(patience)
+        name = connection.recv(_LONGEST).decode()
         socket.send_fds(connection, [b"\0"], [1, 2])
+    return name
 
 
 @contextmanager

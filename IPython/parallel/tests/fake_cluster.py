@@ -143,7 +143,7 @@ Event = _Event
 class SilentOutput:
     """Stands for `call_output.Output`: engines that run at the same time cannot each have ``sys.stdout``."""
 
-    def capture(self) -> contextlib.AbstractContextManager[None]:
+    def capture(self, worker: str | None = None) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
     def take(self) -> None:

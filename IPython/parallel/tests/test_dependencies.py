@@ -309,6 +309,19 @@ def test_timeout_that_is_long_enough(view: Any, client: ipyparallel.Client) -> N
 # -- what becomes of calls that are held
 
 
+def test_a_retried_call_that_waits_too_long_for_an_engine(client: ipyparallel.Client, gate: Gate) -> None:
+    view = client.load_balanced_view()
+    held = [view.submit(calls.pass_gate, gate.address) for _ in range(20 * len(client))]
+    gate.wait_for_arrivals(len(client))
+    with view.temp_flags(retries=1, timeout=0.2):
+        late = view.submit(calls.add, 1, 2)
+    assert isinstance(late.exception(PATIENCE), TaskTimeout)
+    gate.open()
+    assert [call.exception(PATIENCE) for call in held] == [None] * len(held)
+    assert view.submit(calls.add, 1, 2).result(PATIENCE) == 3
+    assert client.wait(timeout=PATIENCE)
+
+
 def test_closing_the_client(connection_file: Path, gate: Gate) -> None:
     with ipyparallel.Client(str(connection_file)) as client:
         view = client.load_balanced_view()

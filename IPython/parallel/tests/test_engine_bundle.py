@@ -81,7 +81,7 @@ def test_runs_in_an_interpreter_that_has_nothing_of_ours(hide_cloudpickle: bool)
 
 def test_a_function_of_it_pickles_small_once_the_package_is_there() -> None:
     assert len(pickle.dumps(EngineFunction("run_group", bundled=False))) < 500
-    assert len(pickle.dumps(EngineFunction("run_group", bundled=True))) < 60_000
+    assert len(pickle.dumps(EngineFunction("run_group", bundled=True))) < 64_000
 
 
 def test_unpickled_here_it_is_the_function_itself() -> None:

@@ -295,13 +295,18 @@ class TestOutput:
         def replace() -> None:
             sys.stdout = sys.__stderr__
 
+        def is_replaced(**header: Any) -> list[Any]:
+            return values(bench.run(call(lambda: sys.stdout is sys.__stderr__), **header))
+
         engines = sys.stdout
-        bench.run(call(replace))
+        pool, other = ("token", dumps((replace, ()))), ("another", dumps((int, ())))
+        assert is_replaced(setup=pool) == [True]
         assert sys.stdout is engines
-        assert values(bench.run(call(lambda: sys.stdout is sys.__stderr__))) == [True]
-        with bench.runner.output.capture():  # as for a pool's new worker
-            bench.runner.output.renew()
-        assert values(bench.run(call(lambda: sys.stdout is sys.__stderr__))) == [False]
+        assert is_replaced(setup=other) == [False]
+        assert is_replaced() == [False]
+        assert is_replaced(setup=pool) == [True]
+        bench.run(call(replace))
+        assert is_replaced() == [False]  # of a view: the engine is others', too
 
     def test_bytes(self, bench: Bench) -> None:
         def write_bytes() -> int:

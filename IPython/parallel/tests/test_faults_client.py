@@ -105,6 +105,18 @@ def test_calls_with_a_message_of_their_own_are_done(
     assert tracer.lines() == ["last"] * (1 if view == "flagged" else len(client))
 
 
+def test_their_callbacks_and_maps_are_done(client: ipyparallel.Client, connection_file: Path, tracer: Trace) -> None:
+    program = """
+def call_back(future):
+    time.sleep(0.5)
+    print(future.result(), flush=True)
+client[:].map(trace, [path] * 10, range(10), block=False)
+client[:].submit(trace, path, "last").add_done_callback(call_back)
+"""
+    assert run(program, connection_file, tracer) == f"{['last'] * len(client)}\n"
+    assert Counter(tracer.lines()) == {"last": len(client)} | {str(n): 1 for n in range(10)}
+
+
 @pytest.fixture
 def broken(tmp_path: Path) -> Iterator[LocalCluster]:
     cluster = LocalCluster(1)
@@ -119,6 +131,16 @@ print(type(view.submit(kill_myself).exception()).__name__)
 late = [view.submit(trace, path, n) for n in range(1000)]
 """
     assert run(program, broken.connection_file, tracer) == "EngineDied\n"
+    assert tracer.lines() == []
+
+
+def test_an_exit_without_engines_does_not_wait_for_the_scheduler(broken: LocalCluster, tracer: Trace) -> None:
+    program = """
+view.track = True
+dying, waiting = view.submit(kill_myself), view.submit(trace, path, "waits")
+print(type(dying.exception()).__name__, waiting.done())
+"""
+    assert run(program, broken.connection_file, tracer) == "RemoteError False\n"
     assert tracer.lines() == []
 
 

@@ -28,6 +28,8 @@ if __name__ == "__main__":
     with ProcessPoolExecutor(1, initializer=be_silent) as pool:
         for number in range(3):
             assert pool.submit(say, number).result() == number
-    with ProcessPoolExecutor(1) as pool:
-        assert pool.submit(say, 3).result() == 3
-        assert pool.submit(pass_on, 4).result() == 4
+    with ProcessPoolExecutor(1, initializer=be_silent) as silent, ProcessPoolExecutor(1) as loud:
+        for number in range(3, 6):
+            assert silent.submit(say, number).result() == number
+            assert loud.submit(say, 10 * number).result() == 10 * number
+        assert loud.submit(pass_on, 6).result() == 6
