@@ -130,7 +130,7 @@ def start_ray(workers: int) -> Iterator[Executor]:
 
 
 # Comparing one worker with several says nothing about these.
-_ONE_WORKER = frozenset({"growth", "memory", "mixed", "long", "scaling"})
+_ONE_WORKER = frozenset({"growth", "memory", "backlog", "mixed", "long", "scaling"})
 
 CONTESTANTS = {
     OURS: Contestant("a LoadBalancedView of IPython.parallel", start_ours),

@@ -144,6 +144,24 @@ def _resident() -> Figures:
     return {"client": process.memory_info().rss, "workers and servers": below}
 
 
+def backlog(executor: Any, workers: int, share: float, count: int, size: int) -> Figures:
+    """Bytes, of the client and of everything below it, for a call that waits while all workers are busy."""
+    count = int(count * share)
+    with tempfile.TemporaryDirectory() as directory:
+        gate = Path(directory, "open")
+        futures = [executor.submit(calls.hold_until_there, str(gate)) for _ in range(workers)]
+        try:
+            futures += [executor.submit(calls.length, random.randbytes(size)) for _ in range(1000)]
+            before = _resident()
+            futures += [executor.submit(calls.length, random.randbytes(size)) for _ in range(count)]
+            after = _resident()
+        finally:
+            gate.touch()
+        for future in futures:
+            future.result()
+    return {place: (after[place] - before[place]) / count for place in after}
+
+
 def payload(executor: Any, workers: int, share: float, count: int, size: int) -> Figures:
     """MB per second of large arguments, and of large results."""
     import numpy
@@ -220,6 +238,10 @@ MEASURES = {
     "memory": Measure(
         "memory kept per finished and dropped call, {count:,} calls", "bytes", False, memory,
         {"count": 200_000}, {"count": 20_000}, 1, False, True,
+    ),
+    "backlog": Measure(
+        "memory for each of {count:,} waiting calls with {size:,} bytes", "bytes", False, backlog,
+        {"count": 200_000, "size": 1_000}, {"count": 10_000, "size": 1_000}, 1, False, True,
     ),
     "payload": Measure(
         "{count} calls with {size:,} bytes each", "MB/s", True, payload,
