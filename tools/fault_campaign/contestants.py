@@ -314,6 +314,8 @@ class Stock(Views):
         patching.uninstall()
         os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # functions of modules are found there, or nowhere
         super().start()
+        # Not the cluster's own client, whose connections IPython.parallel watches.
+        self._use(self._undo.enter_context(ipyparallel.Client(str(self.cluster.connection_file))))
 
     def _use(self, client: Any) -> None:
         super()._use(client)
