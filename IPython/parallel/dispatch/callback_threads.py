@@ -82,8 +82,20 @@ class CallbackThreads:
     def post(self, job: Job) -> None:
         """Run `job` after those posted before, unless these are held up."""
         self.jobs.put(job)
+        try:
+            self.be_ready()
+        except RuntimeError:  # there can be no thread: better on this one than never
+            self._run_here()
+
+    def be_ready(self) -> None:
+        """Have a thread: an interpreter that exits can start none any more, as of Python 3.12."""
         if self._worker is None or not self._worker.is_alive():
             self._start()
+
+    def _run_here(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self.jobs.get_nowait()()
 
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until what has been posted so far has run; False if `timeout` seconds were not enough."""

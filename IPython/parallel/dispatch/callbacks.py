@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from . import task_states
@@ -28,6 +29,12 @@ _threads = CallbackThreads()
 def post(job: Callable[[], None]) -> None:
     """Run `job` on the callbacks' thread, after those posted before. Any thread; never blocks."""
     _threads.post(job)
+
+
+def be_ready() -> None:
+    """Have a thread for what will be posted, maybe while the interpreter exits. Any thread; never blocks."""
+    with suppress(RuntimeError):  # it exits already
+        _threads.be_ready()
 
 
 def drain(timeout: float | None = None) -> bool:
@@ -79,6 +86,8 @@ class CallbackQueue:
         fn : callable
             Gets this future as its only argument.
         """
+        if not never_waits(fn):
+            be_ready()
         with self._condition:
             queued = self._done_callbacks and not never_waits(fn)
             if self._state not in _OVER or queued:

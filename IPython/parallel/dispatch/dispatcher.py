@@ -358,6 +358,7 @@ class Dispatcher:
             target=inbox.serve, args=(self._inbox, weakref.ref(self)), name="IPython.parallel dispatcher", daemon=True
         )
         try:
+            callbacks.be_ready()
             self._thread.start()
         except BaseException:  # Ctrl-C, or no more threads: the next one who needs it starts another
             self._thread = None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pytest
@@ -201,3 +202,18 @@ def test_jobs_posted_from_many_threads_run_once_each_whoever_is_held_up(
         thread.join(PATIENCE)
     assert callbacks.drain(PATIENCE)
     assert sorted(seen) == [(number, n) for number in range(4) for n in range(200)]
+
+
+def test_where_no_thread_can_be_started_jobs_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an interpreter that exits, as of Python 3.12."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    threads = callback_threads.CallbackThreads()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    ran: list[int] = []
+    for number in range(3):
+        threads.post(partial(ran.append, number))
+    assert ran == [0, 1, 2]
+    assert threads.drain(0)
