@@ -100,6 +100,8 @@ class EngineRoom:
         fail_calls_with_unreadable_answers(client)
         parts = (self.dispatcher, self.hub, self.stock)
 
+        transport = self._transport
+
         def gone() -> None:
             for part in parts:
                 part.break_off(lambda: ClusterGone("the connection to the controller is lost"))
@@ -107,6 +109,7 @@ class EngineRoom:
         def back() -> None:
             for part in parts:
                 part.resume()
+            transport.look_for_engines()  # what the Hub said meanwhile is lost
 
         self._watch = ConnectionWatch(client, gone, back)
 

@@ -43,10 +43,10 @@ class RollCall:
         client, now = self._client(), time.monotonic()
         if client is None or now < self._next:
             return
-        self._next = now + PAUSE
         known = dict(client._engines)
         with suppress(OSError, ClusterGone):  # closed, or out of reach
             answer = client._send(client._query_stream, "connection_request")
+            self._next = now + PAUSE
             answer.add_done_callback(lambda answer: self._hear(known, answer))
 
     # -- on the client's receiving thread

@@ -21,6 +21,7 @@ import pytest
 from IPython.parallel.connection import mux_connection, stock_messages
 from IPython.parallel.connection.transport import call_on_engine
 from IPython.parallel.engine_bundle import PYTHON
+from IPython.parallel.engine_room import room_of
 from IPython.parallel.errors import ClusterGone, EngineDied
 from IPython.parallel.running import local_cluster
 from IPython.parallel.running.local_cluster import LocalCluster
@@ -145,6 +146,16 @@ def test_engines_that_come_and_go_while_the_client_does_not_hear_of_it(wires: Wi
         # Cut off for so long, all may fail; but the call of the engine that left has no other end.
         errors = [future.exception(PATIENCE) for future in held]
         assert all(isinstance(error, (EngineDied, ClusterGone, type(None))) for error in errors) and any(errors)
+
+
+def test_engines_that_come_while_the_client_has_given_the_controller_up(wires: Wires) -> None:
+    dispatcher = room_of(wires.client).dispatcher
+    wires.clients.cut()
+    faults.wait_until(lambda: dispatcher._broken is not None)
+    with wires.another_engine():
+        faults.wait_until(lambda: len(wires.near.ids) == ENGINES + 1)
+        wires.clients.mend()
+        faults.wait_until(lambda: wires.client.ids == wires.near.ids)
 
 
 @pytest.mark.parametrize("where", ["clients", "engines"])
