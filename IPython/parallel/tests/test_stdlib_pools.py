@@ -67,6 +67,7 @@ def test_multiprocessing_pools_of_a_script(tmp_path: Path) -> None:
 def test_what_an_initializer_is_given_is_there_for_as_long_as_the_pool() -> None:
     code = (
         "import gc, multiprocessing\n"
+        "multiprocessing.set_start_method('fork')  # which finds functions that no file has\n"
         "def keep(*given):\n"
         "    global kept\n"
         "    kept = given\n"
