@@ -13,6 +13,7 @@ from ipyparallel import BroadcastView, DirectView, LoadBalancedView
 from ipyparallel.client.view import View
 
 from .call_pickling import CLIENT
+from .dispatch import callbacks
 from .dispatch.lines import Line
 from .dispatch.steady_locks import LastingLock
 from .errors import EngineDied, ExecutorShutdown
@@ -105,7 +106,7 @@ class ViewState:
         """The results of messages that are not over, or have callbacks that are still to run."""
         with self._lock:
             results = list(self._results)
-        return [result for result in results if not result.done() or getattr(result, "_done_callbacks", False)]
+        return [result for result in results if not callbacks.is_over(result)]
 
 
 def state_of(view: View) -> ViewState:

@@ -48,6 +48,11 @@ def leave_to_parent() -> None:
     _threads = CallbackThreads()
 
 
+def is_over(future: Any) -> bool:
+    """Whether a future is done, and its callbacks have run. Any thread."""
+    return future.done() and not future._done_callbacks
+
+
 def after_callbacks(future: Any, job: Callable[[], None]) -> None:
     """Run `job` when the callbacks of a future that is over have run: at once if it has none. Any thread."""
     if future._done_callbacks:
@@ -86,8 +91,6 @@ class CallbackQueue:
         fn : callable
             Gets this future as its only argument.
         """
-        if not never_waits(fn):
-            be_ready()
         with self._condition:
             queued = self._done_callbacks and not never_waits(fn)
             if self._state not in _OVER or queued:

@@ -191,6 +191,7 @@ class Dispatcher:
 
     def note(self, future: Future[Any]) -> None:
         """Let an exiting interpreter wait for a call that goes another way, too."""
+        callbacks.be_ready()
         with self._lock:
             self._others.add(future)
         # Should Ctrl-C come before this, whoever waits looks again in a while.
@@ -277,7 +278,7 @@ class Dispatcher:
         return True
 
     def _is_done(self) -> bool:
-        return not any(line.outstanding for line in self._schedule.lines) and all(map(_is_over, self._others))
+        return not any(line.outstanding for line in self._schedule.lines) and all(map(callbacks.is_over, self._others))
 
     def leave_to_parent(self) -> None:
         """This process was forked: refuse work, whoever held the lock at that moment. Right after the fork."""
@@ -544,7 +545,3 @@ class Dispatcher:
         """A task has ended by itself, and not with a report's."""
         task.line.tell_over((task.future,))
         self._count_settled(task)
-
-
-def _is_over(future: Any) -> bool:
-    return future.done() and not future._done_callbacks
